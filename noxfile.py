@@ -1,0 +1,88 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["nox>=2025.5.1", "tox>=4.42"]
+# ///
+"""What developers and CI orchestrate; tox.ini holds the environments themselves.
+
+`nox --list` shows the sessions; arguments after `--` go to the command that a session runs.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+nox.options.sessions = ["lint", "types", "tests", "matrix"]
+nox.options.default_venv_backend = "none"
+
+# sys.platform's beginning -> the first word of the tox envs that run there (posix: anywhere).
+_PLATFORMS = {
+    "linux": "linux",
+    "darwin": "macos",
+    "freebsd": "freebsd",
+    "netbsd": "netbsd",
+    "openbsd": "openbsd",
+    "dragonfly": "dragonfly",
+}
+
+
+def _tox(session: nox.Session, *args: str) -> None:
+    session.run(sys.executable, "-m", "tox", *args, external=True)
+
+
+@nox.session
+def matrix(session: nox.Session) -> None:
+    """Run the scenarios in every env that runs on this platform; arguments go to `reactorlab run`."""
+    listed = session.run(
+        sys.executable, "-m", "tox", "list", "-d", "--no-desc", silent=True, external=True
+    )
+    here = {word for prefix, word in _PLATFORMS.items() if sys.platform.startswith(prefix)}
+    envs = [name for name in str(listed).split() if name.partition("-")[0] in here | {"posix"}]
+    _tox(session, "run", "-e", ",".join(envs), "--", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the project's own tests; arguments go to pytest."""
+    _tox(session, "run", "-e", "tests", "--", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, formatting and the workflows."""
+    _tox(session, "run", "-e", "lint")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types: mypy --strict for Linux, macOS and FreeBSD, and pyright for the public API."""
+    _tox(session, "run", "-e", "types")
+
+
+@nox.session(default=False, venv_backend="venv")
+def bench(session: nox.Session) -> None:
+    """Measure the echo server beside its peers; arguments go to the benchmark."""
+    session.install(".[bench]")
+    session.run("python", "bench/echo.py", *session.posargs)
+
+
+@nox.session(default=False, venv_backend="venv")
+def docs(session: nox.Session) -> None:
+    """Draw the diagrams from the state tables again, and check the links of the docs."""
+    session.install(".[test]")
+    session.run("python", "docs/make_states.py")
+    session.run("python", "-m", "pytest", "tests/test_docs.py", "tests/test_readme.py")
+
+
+@nox.session(default=False, venv_backend="venv")
+def build(session: nox.Session) -> None:
+    """Build the sdist and the wheel into dist/, and check what the wheel carries."""
+    session.install(".[test]")
+    session.run("python", "-m", "build")
+    session.run("python", "-m", "pytest", "tests/test_packaging.py")
+
+
+if __name__ == "__main__":
+    nox.main()
