@@ -34,7 +34,7 @@ def _tox(session: nox.Session, *args: str) -> None:
 
 @nox.session
 def matrix(session: nox.Session) -> None:
-    """Run the scenarios in every env that runs on this platform; arguments go to `reactorlab run`."""
+    """Run the scenarios in every env of this platform; arguments go to `reactorlab run`."""
     listed = session.run(
         sys.executable, "-m", "tox", "list", "-d", "--no-desc", silent=True, external=True
     )

@@ -1,0 +1,160 @@
+"""What a user installs: the wheel's content, its dependencies, the tox envs, the pinned actions."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+SCENARIO_ENVS = {
+    "linux-epoll": "linux",
+    "linux-poll": "linux",
+    "linux-select": "linux",
+    "linux-epoll-pipe": "linux",
+    "macos-kqueue": "darwin",
+    "macos-poll": "darwin",
+    "macos-select": "darwin",
+    "freebsd-kqueue": "freebsd",
+    "netbsd-kqueue": "netbsd",
+    "openbsd-kqueue": "openbsd",
+    "dragonfly-kqueue": "dragonfly",
+    "posix-poll": "",
+    "posix-select": "",
+}
+
+
+def run(*args, cwd=ROOT, **env):
+    """Run this interpreter with `args`; returns the completed process, output as text."""
+    return subprocess.run(
+        [sys.executable, *args],
+        cwd=cwd,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    out = tmp_path_factory.mktemp("dist")
+    built = run("-m", "build", "--wheel", "--no-isolation", "--outdir", str(out))
+    assert built.returncode == 0, built.stdout + built.stderr
+    (path,) = out.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def unpacked(wheel, tmp_path_factory):
+    """The wheel as an installer lays it out, with no checkout beside it."""
+    place = tmp_path_factory.mktemp("site")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(place)
+    return place
+
+
+def test_the_wheel_carries_the_library_the_scenarios_and_the_schema(wheel):
+    """The wheel holds every file of the packages, the catalogue and the schema, and no other."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    expected = set()
+    for folder, place in (
+        ("reactor", "reactor"),
+        ("harness", "harness"),
+        ("scenarios", "harness/_scenarios"),
+        ("reports/schema", "harness/_schema"),
+    ):
+        tracked = subprocess.run(
+            ["git", "ls-files", "--cached", "--others", "--exclude-standard", folder],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
+        assert tracked, folder
+        expected |= {place + name.removeprefix(folder) for name in tracked}
+    assert names == expected
+    assert {"reactor/py.typed", "harness/py.typed", "harness/_scenarios/expectations.toml"} <= names
+
+
+def test_the_installed_command_works_without_a_checkout(unpacked, tmp_path):
+    """`reactorlab list` finds the packaged catalogue."""
+    listed = run("-P", "-m", "harness", "list", cwd=tmp_path, PYTHONPATH=str(unpacked))
+    assert listed.returncode == 0, listed.stderr
+    assert "cancel.pending-recv" in listed.stdout
+
+
+def test_a_missing_extra_is_one_line(unpacked, tmp_path):
+    """Without the `harness` extra the command says which extra to install, and exits 2."""
+    # -S: the standard library and the wheel, none of the extra's packages
+    failed = run("-S", "-P", "-m", "harness", "list", cwd=tmp_path, PYTHONPATH=str(unpacked))
+    assert failed.returncode == 2
+    assert "reactorlab[harness]" in failed.stderr
+    assert len(failed.stderr.splitlines()) == 1
+
+
+def test_the_library_needs_only_the_standard_library():
+    """`reactor` imports nothing but the standard library and itself, and depends on nothing."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["dependencies"] == []
+    for path in (ROOT / "reactor").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                roots = {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                roots = {str(node.module).partition(".")[0]}
+            else:
+                continue
+            assert roots <= sys.stdlib_module_names | {"reactor"}, path
+
+
+def test_tox_has_an_env_for_every_platform_and_backend():
+    listed = run("-m", "tox", "list", "--no-desc")
+    assert listed.returncode == 0, listed.stderr
+    assert {*SCENARIO_ENVS, "tests", "lint", "types"} <= set(listed.stdout.split())
+
+
+def test_a_foreign_env_says_so_and_fails(tmp_path):
+    """Asked for on the wrong platform, alone or beside one that runs, an env is an error."""
+    native = [n for n, start in SCENARIO_ENVS.items() if sys.platform.startswith(start)]
+    foreign = next(n for n in SCENARIO_ENVS if n not in native)
+    for asked in (foreign, f"{native[0]},{foreign}"):
+        result = run("-m", "tox", "run", "--workdir", str(tmp_path), "--notest", "-e", asked)
+        assert result.returncode != 0
+        assert f"{foreign} runs only where sys.platform" in result.stdout + result.stderr
+        assert "Nothing was run" in result.stdout + result.stderr
+    assert run("-m", "tox", "config", "-e", foreign, "-k", "commands").returncode == 0
+
+
+def test_every_env_runs_its_own_backend():
+    """The env's name says which backend, and the POSIX ones refuse the extensions."""
+    names = ",".join(SCENARIO_ENVS)
+    shown = run("-m", "tox", "config", "-e", names, "-k", "commands", "extras").stdout
+    commands = dict(re.findall(r"\[testenv:(\S+)\]\ncommands = (.*)", shown))
+    assert set(commands) == set(SCENARIO_ENVS)
+    for name, command in commands.items():
+        platform, _, backend = name.partition("-")
+        assert f" --backend {backend.replace('-', '+')} " in command
+        assert f" --system {'posix' if platform == 'posix' else 'live'} " in command
+        assert command.endswith(f"{os.sep}reports{os.sep}{name}")
+
+
+def test_ci_runs_every_env_and_pins_every_action():
+    """Each env is in the matrix; each action is a full commit id with its version beside it."""
+    workflows = {p.name: p.read_text() for p in (ROOT / ".github/workflows").glob("*.yml")}
+    for name in SCENARIO_ENVS:
+        assert re.search(rf"\b{name}\b", workflows["ci.yml"]), name
+    uses = re.findall(r"uses: (.*)", "\n".join(workflows.values()))
+    assert uses
+    for action in uses:
+        assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+(\.\d+)+", action), action
