@@ -1,0 +1,243 @@
+"""Per-descriptor state, the same for every poller: two slots, each with its readiness and its one operation.
+
+A descriptor is registered with the poller when an operation first parks on it, and stays so until
+it is closed. Edge-triggered pollers then report changes; level-triggered ones are asked for what is
+parked (`Descriptor.interest`), never for more, so unread data does not make them spin.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from .errors import Cause, FdSetSizeError
+from .operation import IDLE, PARKED, Operation
+
+if TYPE_CHECKING:
+    from .scheduler import Scheduler
+    from .task import Task
+
+#: Normalised events, what every backend translates its own into.
+READ = 1
+WRITE = 2
+#: End, error or urgent data is about: a short read proves nothing any more (see `Slot.exact`).
+STICKY = 4
+
+_generations = itertools.count(1)
+
+
+class Slot:
+    """One direction of a descriptor.
+
+    Readiness is two counters. `edges` counts what the poller has reported; `seen` is the value of
+    `edges` that was current before the last call that found nothing. They differ while readiness
+    is believed. A counter instead of a flag, because the thread that found nothing and the leader
+    that reports news may be two threads: a flag cleared by the one would wipe out the edge of the
+    other, and with an edge-triggered poller that edge never comes again.
+
+    `edges` is written under the mutex; `seen` only by the thread that performs the slot's
+    operation (and by close, after which nobody performs). Both are read without the mutex by
+    `perform`, which takes a stale answer to the mutex before it parks.
+    """
+
+    __slots__ = ("descriptor", "direction", "edges", "exact", "flags", "hits", "misses", "op", "partials", "seen")
+
+    def __init__(self, descriptor: Descriptor, direction: int) -> None:
+        self.descriptor = descriptor
+        self.direction = direction
+        # A descriptor that was never registered is believed ready: trying is how one finds out.
+        self.edges = 1
+        self.seen = 0
+        # True while "fewer bytes than asked for" means "the kernel has no more": saves the call
+        # that would block. Not so with AF_UNIX (a read stops at ancillary data, unix(7)), after
+        # an end or error was reported (no edge follows the one that brought it), or with urgent
+        # data about (a read stops at the mark, tcp(7)).
+        self.exact = True
+        # Second argument of the slot's calls: the flags of a send, 0 of a receive.
+        self.flags = 0
+        self.hits = 0
+        self.misses = 0
+        self.partials = 0
+        self.op = IoOperation(self)
+
+    def ready(self) -> None:
+        """The poller reported this direction; called by the leader with the mutex held."""
+        self.edges += 1
+        op = self.op
+        if op.state is PARKED:  # Operation.claim, without what readiness does not need
+            op.state = PARKED.claim
+            descriptor = self.descriptor
+            scheduler = descriptor.scheduler
+            if scheduler.level:
+                scheduler.backend.interest_changed(descriptor)
+            scheduler.claims_ready += 1
+            scheduler.queue.append(op.task)
+
+    def forget(self) -> None:
+        """Stop believing in readiness: what comes from now on is news. For a connect about to begin."""
+        self.seen = self.edges
+
+    def believe(self) -> None:
+        """Believe in readiness again, after an attempt that failed for another reason than the socket."""
+        with self.descriptor.scheduler.mutex:
+            self.edges += 1
+
+
+class IoOperation(Operation):
+    """The operation of one slot; there is one for the life of the slot, since one may be pending."""
+
+    __slots__ = ("late", "slot")
+
+    def __init__(self, slot: Slot) -> None:
+        super().__init__()
+        self.slot = slot
+        # A cancel that came after readiness had claimed the operation: it holds if the
+        # readiness turns out to be spurious and the operation is about to park again.
+        self.late = False
+
+    def park(self, task: Task) -> bool:
+        """Take the slot, unless readiness arrived meanwhile; registers the descriptor at first."""
+        slot = self.slot
+        descriptor = slot.descriptor
+        if descriptor.closed or self.late:
+            return False
+        if self.state is not IDLE:
+            raise descriptor.busy(slot)
+        if slot.edges != slot.seen:
+            return task.credit > 0 or self.defer(task)
+        scheduler = descriptor.scheduler
+        if not descriptor.registered:
+            descriptor.register()
+        self.state = IDLE.park
+        self.task = task
+        self.cause = Cause.READY
+        scheduler.parks += 1
+        if scheduler.level:
+            scheduler.interest_wanted(descriptor)
+        return True
+
+    def vacate(self) -> None:
+        """Tell a level-triggered poller that nobody waits here any more."""
+        descriptor = self.slot.descriptor
+        if descriptor.scheduler.level:
+            descriptor.scheduler.backend.interest_changed(descriptor)
+
+    def cancel(self, cause: Cause) -> int:
+        """End the operation if it is pending; 1 if this ended it, else 0. The mutex is held."""
+        if self.claim(cause):
+            return 1
+        self.late = self.state is not IDLE
+        return 0
+
+    def describe(self) -> str:
+        """Say what is waited for."""
+        direction = "readable" if self.slot.direction == READ else "writable"
+        return f"{self.slot.descriptor.kind} fd {self.slot.descriptor.fd} {direction}"
+
+
+class Descriptor:
+    """What the reactor knows of one file descriptor.
+
+    `closed`, `registered` and the slots' operations are guarded by the scheduler's mutex.
+
+    Attributes:
+        fd: the number; meaningless once closed.
+        generation: never reused, so that a poller's stale event of an earlier owner of the same
+            number can be told apart (kqueue carries it in ``udata``).
+        kind: for people, such as ``stream`` or ``acceptor``.
+    """
+
+    __slots__ = (
+        "closed",
+        "fd",
+        "generation",
+        "kind",
+        "owner",
+        "read",
+        "registered",
+        "scheduler",
+        "sock",
+        "write",
+    )
+
+    def __init__(self, scheduler: Scheduler, sock: Any, kind: str) -> None:
+        self.scheduler = scheduler
+        self.sock = sock
+        self.fd: int = sock.fileno()
+        self.kind = kind
+        self.generation = next(_generations)
+        self.registered = False
+        self.closed = False
+        self.owner: Any = None  # what `IoContext.close` closes
+        self.read = Slot(self, READ)
+        self.write = Slot(self, WRITE)
+        scheduler.adopt(self)
+
+    @property
+    def interest(self) -> int:
+        """The directions in which an operation is parked (for level-triggered pollers)."""
+        return (READ if self.read.op.state is PARKED else 0) | (
+            WRITE if self.write.op.state is PARKED else 0
+        )
+
+    def busy(self, slot: Slot) -> Exception:
+        """Build the error for a second operation in one direction."""
+        from .errors import BusyError
+
+        word = "receive" if slot.direction == READ else "send"
+        return BusyError(f"another {word} is pending on this {self.kind} (fd {self.fd})")
+
+    def register(self) -> None:
+        """Hand the descriptor to the poller; on an error nothing has changed. The mutex is held."""
+        backend = self.scheduler.backend
+        limit = backend.fd_limit
+        if limit is not None and self.fd >= limit:
+            raise FdSetSizeError(self.fd, limit)
+        backend.register(self)
+        self.registered = True
+
+    def deliver(self, events: int) -> None:
+        """Take in what the poller reported; called by the leader with the mutex held."""
+        if events & STICKY:
+            self.read.exact = False
+        if events & READ:
+            self.read.ready()
+        if events & WRITE:
+            self.write.ready()
+
+    def nudge(self, direction: int) -> None:
+        """Have a parked operation look for itself, after something the poller may not report."""
+        with self.scheduler.mutex:
+            if not self.closed:
+                self.deliver(direction)
+                self.scheduler.wake()
+
+    def cancel(self, cause: Cause = Cause.CANCEL) -> int:
+        """End what is pending in both directions; returns how many operations that ended."""
+        with self.scheduler.mutex:
+            return self.read.op.cancel(cause) + self.write.op.cancel(cause)
+
+    def close(self) -> bool:
+        """End what is pending and leave the poller; the caller then closes the file descriptor.
+
+        Leaving comes first, so that the number cannot be reused while the poller still has it.
+
+        Returns:
+            False when it was closed before.
+        """
+        with self.scheduler.mutex:
+            if self.closed:
+                return False
+            self.closed = True
+            for slot in (self.read, self.write):
+                slot.op.claim(Cause.CLOSE)
+                slot.seen = slot.edges  # `perform` must not touch the number again
+            if self.registered:
+                self.registered = False
+                self.scheduler.backend.deregister(self)
+                if self.scheduler.level:
+                    # select(2): closing a descriptor that another thread is selecting on is
+                    # unspecified, so that thread is called back first.
+                    self.scheduler.interrupt_leader()
+            self.scheduler.release(self)
+            return True

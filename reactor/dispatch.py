@@ -1,0 +1,104 @@
+"""The one way of every socket operation: speculate, keep to the budget, park, perform.
+
+`perform` is the only place where a system call meets readiness. Receives, sends, accepts, connects
+and waits differ in the call that they hand in, and in nothing else. It is a generator-based
+coroutine, returned as it is by the methods of the sockets, so an operation costs one generator
+frame, no future and no callback handle.
+"""
+
+from __future__ import annotations
+
+import types
+from typing import TYPE_CHECKING, Any
+
+from .errors import Cause, ClosedError, OperationCancelled
+from .operation import IDLE
+from .task import running_task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from .descriptor import Slot
+    from .operation import Operation
+
+
+@types.coroutine
+def perform(
+    slot: Slot,
+    attempt: Callable[[Any, int], Any],
+    arg: Any,
+    want: int = 0,
+    whole: bool = False,  # noqa: FBT001, FBT002 - the hot path passes it by position
+) -> Generator[Operation, None, Any]:
+    """Run `attempt(arg, slot.flags)` when the slot is believed ready, parking for as long as it would block.
+
+    Args:
+        slot: the direction of the descriptor that the call concerns.
+        attempt: the system call; raises BlockingIOError when it would block.
+        arg: its argument. With `whole`, a buffer that is advanced by each result, or None when
+            `attempt` keeps its own position.
+        want: bytes asked for. A receive that brings fewer has drained the socket (see
+            `Slot.exact`); 0 where that says nothing.
+        whole: go on until `want` bytes have been moved or a call moves none.
+
+    Returns:
+        What `attempt` returned; with `whole` the number of bytes moved.
+
+    Raises:
+        OperationCancelled: cancelled, closed or past its deadline while it was pending;
+            `transferred` says how much had been moved.
+        ClosedError: the socket was closed before.
+        BusyError: another operation is pending in this direction.
+        OSError: the call failed; `transferred` is set on it.
+    """
+    task = running_task.get()
+    op = slot.op
+    if op.state is not IDLE:
+        raise slot.descriptor.busy(slot)
+    done = 0
+    pending = False
+    try:
+        while True:
+            edges = slot.edges
+            if edges != slot.seen and (task.credit > 0 or pending):
+                try:
+                    result = attempt(arg, slot.flags)
+                except BlockingIOError:
+                    slot.seen = edges
+                    slot.misses += 1
+                else:
+                    if not pending:
+                        task.credit -= 1
+                        slot.hits += 1
+                    if whole:
+                        done += result
+                        if done >= want or not result:
+                            return done
+                        if arg is not None:
+                            arg = memoryview(arg)[result:]
+                        if not pending:
+                            slot.partials += 1
+                        pending = False  # each further step counts against the budget
+                        continue
+                    if want:
+                        size = result if result.__class__ is int else len(result)
+                        if size < want and slot.exact:
+                            if size:
+                                slot.seen = edges
+                            else:
+                                slot.exact = False  # an end stays: the next receive sees it too
+                    return result
+            if not pending:
+                op.late = False
+            elif op.late:
+                op.late = False
+                raise OperationCancelled(Cause.CANCEL)
+            if slot.descriptor.closed:
+                if pending or done:
+                    raise OperationCancelled(Cause.CLOSE)
+                raise ClosedError(f"this {slot.descriptor.kind}")
+            yield op
+            pending = True
+    except (OSError, OperationCancelled) as exc:
+        exc.transferred = done  # type: ignore[union-attr]  # OSError takes attributes too
+        raise

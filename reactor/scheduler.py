@@ -1,0 +1,385 @@
+"""The scheduler: one queue, one leader, any number of threads.
+
+The queue holds tasks to step, posted calls, and once, or not at all, the *reactor turn*: a marker
+whose owner is the leader. A thread that takes the marker off the queue asks the poller what is
+ready, queues the tasks whose operations that ends, puts the marker back at the tail and goes on as
+everybody else. While it is inside the kernel wait the marker is nowhere, so nobody else can lead:
+law 8 holds by construction. And as handlers queued before the marker run before the next poll, and
+those queued after it run after, neither I/O, timers nor posted calls starve each other. (The shape
+is Boost.Asio's, whose reactor is an operation in its own queue.)
+
+A thread that finds the queue empty while another leads becomes a follower and sleeps on the
+condition. Whoever queues something asks `SignalState.wake` whom to wake: a follower, else the
+leader, else nobody, because a thread that is awake will look.
+
+`mutex` guards all state here, in the signal state, the timer queue, the descriptors, operations,
+scopes and wait lists of the context. Only `queue.popleft` goes without: it is atomic, and a thread
+that finds nothing looks again under the mutex before it sleeps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from .errors import Cause, ContextClosedError, ReactorError
+from .local import running
+from .signals import SignalState, Wake
+from .task import Task
+from .timerqueue import TimerEntry, TimerQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .backends.base import Backend
+    from .context import IoContext
+    from .descriptor import Descriptor
+    from .system import System
+
+#: No wait is longer than this: poll and epoll take an int of milliseconds (24.8 days), Darwin's
+#: select at most 1e8 s, and OpenBSD's kevent cuts at 24 hours without a word (kqueue(2), BUGS).
+#: A wait that ends early for this reason finds nothing due and starts again.
+MAX_WAIT: Final = 86_400.0
+
+#: The reactor turn, on the queue while nobody leads.
+TURN: Final = None
+
+
+class Scheduler:
+    """Queues, work counting and the threads inside `run()` of one `IoContext`."""
+
+    def __init__(self, context: IoContext, system: System, backend: Backend) -> None:
+        self.context = context
+        self.system = system
+        self.backend = backend
+        self.level = not backend.edge_triggered
+        self.now: Callable[[], float] = system.monotonic
+        self.mutex = system.lock()
+        self._condition = system.condition(self.mutex)
+        self.signal = SignalState()
+        self.timers = TimerQueue()
+        self.queue: deque[Any] = deque([TURN])
+        self.tasks: dict[Task[Any], None] = {}
+        self.descriptors: dict[Descriptor, None] = {}
+        self.closing = False
+        self.closed = False
+        self._inside: set[int] = set()  # threads in `run()`, to refuse nesting
+        # Counters, all guarded by the mutex.
+        self.waits = 0
+        self.interrupts = 0
+        self.parks = 0
+        self.claims = dict.fromkeys(Cause, 0)
+        self.claims_ready = 0  # those of descriptors; the other READY claims are in `claims`
+        self.timers_fired = 0
+        self.handlers = 0
+        self.spawned = 0
+        self.retired = [0, 0, 0]  # hits, misses and partials of slots that are gone
+
+    # -- Queueing, from any thread
+
+    def push(self, item: Any) -> None:
+        """Queue a task or a call and see to it that a thread takes it. The mutex is held."""
+        self.queue.append(item)
+        self.wake()
+
+    def post(self, call: Callable[[], object]) -> None:
+        """Queue `call`; it is work until it has run.
+
+        Raises:
+            ContextClosedError: the context takes no more work.
+        """
+        with self.mutex:
+            self._check_open()
+            self.signal.add_work()
+            self.push(call)
+
+    def start(self, task: Task[Any]) -> None:
+        """Queue the first step of `task`; it is work until it is done."""
+        with self.mutex:
+            self.signal.add_work()
+            self.tasks[task] = None
+            self.spawned += 1
+            self.push(task)
+
+    def _check_open(self) -> None:
+        if self.closing or self.closed:
+            raise ContextClosedError("this IoContext is closed")
+
+    def check_open(self) -> None:
+        """Raise ContextClosedError unless the context takes work."""
+        with self.mutex:
+            self._check_open()
+
+    def finish_work(self, count: int = 1) -> None:
+        """Count work as done; who sleeps must look whether that was the last. The mutex is held."""
+        self.signal.finish_work(count)
+        if self.signal.work == 0:
+            self._wake_everybody()
+
+    def wake(self) -> None:
+        """Wake whoever has to take one more item off the queue. The mutex is held."""
+        wake = self.signal.wake()
+        if wake is Wake.FOLLOWER:
+            self._condition.notify()
+        elif wake is Wake.LEADER:
+            self._write_waker()
+
+    def _write_waker(self) -> None:
+        # Under the mutex on purpose: `close` takes it too, so a wake-up is never written to a
+        # number that belongs to somebody else by now.
+        self.interrupts += 1
+        if not self.backend.interrupt():
+            self.signal.missed()
+
+    def interrupt_leader(self) -> None:
+        """Call the leader back, if it may be blocked. The mutex is held."""
+        if self.signal.interrupt():
+            self._write_waker()
+
+    def _wake_everybody(self) -> None:
+        self._condition.notify_all()
+        self.interrupt_leader()
+
+    def interest_wanted(self, descriptor: Descriptor) -> None:
+        """Tell a level-triggered poller what to watch; one that is waiting sees it only when
+        called back. The mutex is held.
+        """
+        self.backend.interest_changed(descriptor)
+        self.interrupt_leader()
+
+    # -- Timers and descriptors
+
+    def add_timer(self, deadline: float, action: Callable[[], object]) -> TimerEntry:
+        """Arm a timer; `action` runs in the leader with the mutex held. The mutex is held."""
+        earliest = self.timers.next_deadline()
+        entry = self.timers.add(deadline, action)
+        if deadline < earliest:
+            if self.backend.kernel_timer:
+                if self.signal.leader.name != "ABSENT":
+                    self.backend.set_deadline(deadline, self.now())
+            else:
+                self.interrupt_leader()  # it sleeps towards a later deadline
+        return entry
+
+    def adopt(self, descriptor: Descriptor) -> None:
+        """Own `descriptor` until it is closed."""
+        with self.mutex:
+            self._check_open()
+            self.descriptors[descriptor] = None
+
+    def release(self, descriptor: Descriptor) -> None:
+        """Forget `descriptor`, but not what it counted. The mutex is held."""
+        self.descriptors.pop(descriptor, None)
+        for slot in (descriptor.read, descriptor.write):
+            self.retired[0] += slot.hits
+            self.retired[1] += slot.misses
+            self.retired[2] += slot.partials
+
+    # -- Running
+
+    def run(
+        self, *, limit: int | None = None, deadline: float = math.inf, block: bool = True
+    ) -> int:
+        """Run handlers until there is no work, `stop`, `limit` of them, or `deadline`.
+
+        Without `block`, return instead of waiting for anything.
+
+        Returns:
+            How many handlers this thread ran.
+        """
+        ident = self.system.get_ident()
+        with self.mutex:
+            self._check_open()
+            if ident in self._inside:
+                raise ReactorError("this thread is already inside run() of this IoContext")
+            self._inside.add(ident)
+            self.signal.enter()
+        outer, running.context = running.context, self.context
+        count = 0
+        counted = 0  # how many of them `handlers` has
+        finished = 0  # posted calls that ran and are not yet taken off the work count
+        popleft = self.queue.popleft
+        signal = self.signal
+        try:
+            while not signal.stopped and count != limit:
+                try:
+                    item = popleft()
+                except IndexError:
+                    done, finished = finished, 0
+                    if not self._follow(done, deadline, block=block):
+                        break
+                    continue
+                if item is TURN:
+                    done, finished = finished, 0
+                    ran, counted = count - counted, count
+                    if not self._lead(done, ran, deadline, limit, block=block):
+                        break
+                    continue
+                count += 1
+                if item.__class__ is Task:
+                    item.step()
+                else:
+                    finished += 1
+                    item()
+        finally:
+            running.context = outer
+            with self.mutex:
+                self.handlers += count - counted
+                self._inside.discard(ident)
+                self.signal.leave()
+                if finished:
+                    self.finish_work(finished)
+                if self.closing:
+                    self._condition.notify_all()  # `close` waits for the last one to leave
+                elif self.queue:
+                    self.wake()  # what this thread was woken for is for another now
+        return count
+
+    def _follow(self, finished: int, deadline: float, *, block: bool) -> bool:
+        """Sleep until there is something on the queue; False when `run` has to return."""
+        with self.mutex:
+            if finished:
+                self.finish_work(finished)
+            if self.queue:
+                return True
+            signal = self.signal
+            if signal.stopped or signal.work == 0 or not block:
+                return False
+            timeout = None
+            if deadline != math.inf:
+                timeout = deadline - self.now()
+                if timeout <= 0:
+                    return False
+            signal.follow()
+            try:
+                self._condition.wait(timeout)
+            finally:
+                signal.unfollow()
+            return True
+
+    def _lead(
+        self, finished: int, ran: int, deadline: float, limit: int | None, *, block: bool
+    ) -> bool:
+        """Take the reactor turn; False when `run` has to return."""
+        backend = self.backend
+        with self.mutex:
+            self.handlers += ran
+            if finished:
+                self.finish_work(finished)
+            signal = self.signal
+            timeout: float | None = 0.0
+            if not self.queue:
+                if signal.work == 0 and block:
+                    self.queue.append(TURN)
+                    self._wake_everybody()
+                    return False
+                if block:
+                    timeout = self._wait_time(deadline)
+            elif signal.idle:
+                self.wake()  # this thread is away for a moment, others need not wait for it
+            if signal.stopped:
+                self.queue.append(TURN)
+                return False
+            signal.lead(blocking=timeout != 0.0)
+            self.waits += 1
+        ready: list[tuple[Descriptor, int]] = []
+        try:
+            ready = backend.wait(timeout)
+        finally:
+            with self.mutex:
+                signal.returned()
+                queue = self.queue
+                for descriptor, events in ready:
+                    if not descriptor.closed:
+                        descriptor.deliver(events)
+                now = 0.0
+                if self.timers.heap:
+                    now = self.now()
+                    for action in self.timers.pop_due(now):
+                        self.timers_fired += 1
+                        action()
+                queue.append(TURN)
+                if signal.idle:
+                    # One item for this thread; the others, and the turn itself, for followers.
+                    for _ in range(min(len(queue) - 1, signal.idle)):
+                        self.wake()
+        if deadline != math.inf and (now or self.now()) >= deadline:
+            # `run_one` still takes what this very turn has found.
+            return limit is not None and len(self.queue) > 1
+        return block or len(self.queue) > 1
+
+    def _wait_time(self, deadline: float) -> float | None:
+        """Return how long the leader may sleep, in seconds; None for as long as it takes."""
+        due = min(self.timers.next_deadline(), deadline)
+        if self.backend.kernel_timer:
+            self.backend.set_deadline(due, self.now())
+            return None
+        if due == math.inf:
+            return None
+        return min(max(due - self.now(), 0.0), MAX_WAIT)
+
+    # -- Stopping and closing
+
+    def stop(self) -> None:
+        """Make every `run()` return as soon as its current handler has; any thread."""
+        with self.mutex:
+            self.signal.stopped = True
+            self._wake_everybody()
+
+    def restart(self) -> None:
+        """Let `run()` run again after a `stop`."""
+        with self.mutex:
+            self.signal.stopped = False
+
+    def begin_close(self) -> bool:
+        """Refuse new work, cancel every task and wait for the other threads to leave `run()`.
+
+        Returns:
+            False when the context was closed already, or is being closed by another thread.
+        """
+        with self.mutex:
+            if self.system.get_ident() in self._inside:
+                raise ReactorError("close() was called from inside run() of the same IoContext")
+            if self.closing:
+                return False
+            self.closing = True
+            self.signal.stopped = True
+            self._wake_everybody()
+            while self.signal.runners:
+                self._condition.wait()
+            for task in list(self.tasks):
+                task.root.interrupt_inside()
+            return True
+
+    def drain(self) -> list[BaseException]:
+        """Step the cancelled tasks until they are done; posted calls are dropped unrun.
+
+        Only the closing thread gets here. A task that goes on waiting although everything ends at
+        once is thrown away in the end.
+
+        Returns:
+            What the tasks raised on their way out.
+        """
+        errors: list[BaseException] = []
+        patience = 100 + 100 * len(self.tasks)
+        outer, running.context = running.context, self.context
+        try:
+            while self.tasks:
+                patience -= 1
+                try:
+                    if patience < 0 or not self.queue:
+                        next(iter(self.tasks)).abandon()
+                        continue
+                    item = self.queue.popleft()
+                    if item.__class__ is Task and not item.done:
+                        item.step()
+                except BaseException as exc:  # noqa: BLE001 - handed to who called close()
+                    errors.append(exc)
+        finally:
+            running.context = outer
+        with self.mutex:
+            self.queue.clear()
+            self.timers.clear()
+            self.closed = True
+        return errors

@@ -1,0 +1,165 @@
+"""The scheduler's signal state: who sleeps where, and whom a new handler must wake.
+
+No I/O and no locking happen here: the scheduler calls every method with its mutex held and acts on
+the answer. The leader's part is a table of four states; around it stand the counts of the
+followers (threads of `run()` asleep on the condition), of those already signalled, of the threads
+inside `run()`, and of the outstanding work that keeps `run()` from returning.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, NoReturn
+
+from .errors import IllegalTransition
+
+
+class LeaderEvent(enum.Enum):
+    """What can happen to the thread that polls."""
+
+    POLL = "poll"  # enters the kernel wait with a zero timeout
+    WAIT = "wait"  # enters the kernel wait and may block
+    INTERRUPT = "interrupt"  # another thread writes to the waker
+    MISS = "miss"  # that write failed: nobody was woken
+    RETURN = "return_"  # comes back from the kernel wait
+
+
+class LeaderState:
+    """A state of the leader; its attributes, filled from `TRANSITIONS`, are the moves."""
+
+    poll: LeaderState
+    wait: LeaderState
+    interrupt: LeaderState
+    miss: LeaderState
+    return_: LeaderState
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, event: str) -> NoReturn:
+            """Only reached for an event that the table does not have for this state."""
+            if event in LeaderEvent._value2member_map_:
+                raise IllegalTransition("leader", self.name, event)
+            raise AttributeError(event)
+
+
+ABSENT = LeaderState("ABSENT")  # nobody is in the kernel wait; the reactor's turn is on the queue
+POLLING = LeaderState("POLLING")  # in a wait that returns at once
+WAITING = LeaderState("WAITING")  # in a wait that may block
+INTERRUPTED = LeaderState("INTERRUPTED")  # in it, and the waker has been written
+LEADER_STATES = (ABSENT, POLLING, WAITING, INTERRUPTED)
+
+TRANSITIONS: dict[tuple[LeaderState, LeaderEvent], LeaderState] = {
+    (ABSENT, LeaderEvent.POLL): POLLING,
+    (ABSENT, LeaderEvent.WAIT): WAITING,
+    (WAITING, LeaderEvent.INTERRUPT): INTERRUPTED,
+    (INTERRUPTED, LeaderEvent.MISS): WAITING,
+    (POLLING, LeaderEvent.RETURN): ABSENT,
+    (WAITING, LeaderEvent.RETURN): ABSENT,
+    (INTERRUPTED, LeaderEvent.RETURN): ABSENT,
+}
+for (_state, _event), _next in TRANSITIONS.items():
+    setattr(_state, _event.value, _next)
+
+
+class Wake(enum.Enum):
+    """Whom the caller must wake for one more item on the queue."""
+
+    NOBODY = "nobody"  # a thread that is awake will take it
+    FOLLOWER = "follower"  # notify one thread on the condition
+    LEADER = "leader"  # write to the waker
+
+
+class SignalState:
+    """The record; every field is guarded by the scheduler's mutex.
+
+    Attributes:
+        leader: where the polling thread is.
+        idle: followers on the condition.
+        signalled: how many of those have been notified and have not woken up yet.
+        runners: threads inside `run()` and its relatives.
+        work: live tasks, posted handlers not yet finished, and work guards.
+        stopped: set by `stop`, cleared by `restart`. Also read without the mutex, by threads that
+            look again under it before they sleep.
+    """
+
+    __slots__ = ("idle", "leader", "runners", "signalled", "stopped", "work")
+
+    def __init__(self) -> None:
+        self.leader = ABSENT
+        self.idle = 0
+        self.signalled = 0
+        self.runners = 0
+        self.work = 0
+        self.stopped = False
+
+    def lead(self, *, blocking: bool) -> None:
+        """The calling thread enters the kernel wait; it must be the only one."""
+        self.leader = self.leader.wait if blocking else self.leader.poll
+
+    def returned(self) -> None:
+        """The leader is back; an interrupt that was meant for it is spent."""
+        self.leader = self.leader.return_
+
+    def follow(self) -> None:
+        """The calling thread is about to sleep on the condition."""
+        self.idle += 1
+
+    def unfollow(self) -> None:
+        """It woke up, by notification or by its own timeout."""
+        self._lower("idle", 1, "unfollow")
+        self.signalled = min(max(self.signalled - 1, 0), self.idle)
+
+    def wake(self) -> Wake:
+        """Decide who takes one more queued item, and count the decision as carried out."""
+        if self.idle > self.signalled:
+            self.signalled += 1
+            return Wake.FOLLOWER
+        if self.leader is WAITING:
+            self.leader = WAITING.interrupt
+            return Wake.LEADER
+        return Wake.NOBODY
+
+    def interrupt(self) -> bool:
+        """Decide whether the leader must be woken, whatever the followers do."""
+        if self.leader is WAITING:
+            self.leader = WAITING.interrupt
+            return True
+        return False
+
+    def missed(self) -> None:
+        """The write to the waker failed: the next one must try again, not be coalesced away."""
+        self.leader = self.leader.miss
+
+    def enter(self) -> None:
+        """A thread enters `run()`."""
+        self.runners += 1
+
+    def leave(self) -> None:
+        """A thread leaves `run()`."""
+        self._lower("runners", 1, "leave")
+
+    def add_work(self, count: int = 1) -> None:
+        """Something began that `run()` has to wait for."""
+        self.work += count
+
+    def finish_work(self, count: int = 1) -> None:
+        """It ended."""
+        self._lower("work", count, "finish_work")
+
+    def _lower(self, field: str, count: int, event: str) -> None:
+        value: int = getattr(self, field)
+        if count > value:
+            raise IllegalTransition("signal", f"{field}={value}", event)
+        setattr(self, field, value - count)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the record as plain data, for `IoContext.dump`."""
+        fields: dict[str, object] = {name: getattr(self, name) for name in self.__slots__}
+        fields["leader"] = self.leader.name
+        return fields

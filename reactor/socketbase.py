@@ -1,0 +1,167 @@
+"""What stream sockets and acceptors have in common: one descriptor, its life, its options."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+from .descriptor import READ, WRITE, Descriptor
+from .dispatch import perform
+from .errors import Cause, ClosedError
+from .local import current_context
+from .timing import Timer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+    from types import TracebackType
+
+    from .context import IoContext
+
+#: How a Unix peer without a name shows itself: Linux says "", macOS and FreeBSD a path of zero
+#: bytes (mio 456cad2e), and CPython maps either to a str or bytes.
+_UNNAMED = ("", b"", None)
+
+
+class SocketBase:
+    """A socket that belongs to a context.
+
+    Not made directly. Each direction takes one operation at a time; `cancel` may be called from any
+    thread, the rest by the thread that runs the task.
+    """
+
+    kind = "socket"
+    _pause: Timer | None = None
+
+    def __init__(
+        self, family: int = socket.AF_INET, *, context: IoContext | None = None
+    ) -> None:
+        self._attach(None, family, context)
+
+    def _attach(self, sock: socket.socket | None, family: int, context: IoContext | None) -> None:
+        self._context = context or current_context()
+        system = self._context.system
+        self._system = system
+        self._sock = system.socket(family, socket.SOCK_STREAM) if sock is None else sock
+        try:
+            self._descriptor = Descriptor(self._context.scheduler, self._sock, self.kind)
+        except BaseException:
+            self._sock.close()
+            raise
+        self._descriptor.owner = self
+
+    @property
+    def context(self) -> IoContext:
+        """The context that the socket belongs to."""
+        return self._context
+
+    @property
+    def family(self) -> int:
+        """The address family, such as ``socket.AF_INET``."""
+        return self._sock.family
+
+    @property
+    def closed(self) -> bool:
+        """Whether the socket has been closed."""
+        return self._descriptor.closed
+
+    def fileno(self) -> int:
+        """Return the descriptor number, -1 when closed."""
+        return self._sock.fileno()
+
+    def getsockname(self) -> Any:
+        """Return the own address, as `socket.socket.getsockname`."""
+        return self._open().getsockname()
+
+    def getpeername(self) -> Any:
+        """Return the address of the peer, as `socket.socket.getpeername`.
+
+        Raises:
+            OSError: not connected (ENOTCONN), which includes "reset by the peer already".
+        """
+        return self._open().getpeername()
+
+    def getsockopt(self, level: int, option: int, size: int = 0) -> Any:
+        """Read a socket option; an int, or `size` bytes when `size` is given."""
+        sock = self._open()
+        return sock.getsockopt(level, option, size) if size else sock.getsockopt(level, option)
+
+    def setsockopt(self, level: int, option: int, value: int | bytes) -> None:
+        """Set a socket option."""
+        self._open().setsockopt(level, option, value)
+
+    def wait_readable(self) -> Awaitable[None]:
+        """Wait until a receive would not block; consumes nothing."""
+        return perform(self._descriptor.read, self._check_ready, READ)
+
+    def wait_writable(self) -> Awaitable[None]:
+        """Wait until a send would not block."""
+        return perform(self._descriptor.write, self._check_ready, WRITE)
+
+    def cancel(self) -> int:
+        """End what is pending on this socket with `OperationCancelled`; from any thread.
+
+        On an idle socket nothing happens, and nothing is remembered for the next operation.
+
+        Returns:
+            How many operations this ended.
+        """
+        return self._end(Cause.CANCEL)
+
+    def close(self) -> None:
+        """Close the socket; pending operations end with `OperationCancelled`. Again: no effect.
+
+        Errors of close(2) are not reported: the number is gone all the same, and FreeBSD answers
+        ECONNRESET when the peer has reset the connection (libuv 9051126b5).
+        """
+        if self.closed:
+            return
+        self._end(Cause.CLOSE)
+        if self._descriptor.close():
+            try:
+                self._sock.close()
+            except OSError:
+                pass
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        where = "closed" if self.closed else f"fd {self.fileno()}"
+        return f"<{type(self).__name__} {where}>"
+
+    def _open(self) -> socket.socket:
+        if self._descriptor.closed:
+            raise ClosedError(f"this {self.kind}")
+        return self._sock
+
+    def _check_ready(self, events: int, _: int) -> None:
+        if not self._system.ready_now(self._sock.fileno(), events):
+            raise BlockingIOError
+
+    async def _rest(self, seconds: float) -> None:
+        """Pause inside an operation, for what the system gives no readiness for.
+
+        The pause belongs to the socket: `cancel` and `close` end it as they end a parked operation.
+        """
+        if self._pause is None:
+            self._pause = Timer(context=self._context)
+        self._pause.expires_after(seconds)
+        await self._pause.wait()
+
+    def _end(self, cause: Cause) -> int:
+        """End what is pending for `cause`; subclasses with more places to wait add to it."""
+        paused = 0 if self._pause is None else self._pause.end(cause)
+        return paused + self._descriptor.cancel(cause)
+
+
+def display_address(address: Any) -> Any:
+    """Return `address` with every kind of "unnamed Unix peer" written as the empty string."""
+    return "" if address in _UNNAMED or (isinstance(address, bytes) and not address.strip(b"\0")) else address

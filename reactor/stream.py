@@ -1,0 +1,263 @@
+"""Stream sockets, TCP and Unix: the calls, each handed to `perform`."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+from .descriptor import READ, WRITE
+from .dispatch import perform
+from .errors import IncompleteReadError, OperationCancelled
+from .gather import MAX_SEND, Gather
+from .local import current_context
+from .operation import IDLE
+from .socketbase import SocketBase
+from .timing import sleep
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Iterable, Sequence
+
+    from .context import IoContext
+
+    Buffer = bytes | bytearray | memoryview
+
+#: A receive asks the kernel for at most this much. A larger buffer comes from fresh pages each
+#: time, and touching those costs more than the call (asyncio's 256 KiB: 4 times the system time).
+MAX_RECV = 65536
+
+#: Pause before a connect to a Unix listener with a full queue is tried again. Linux answers EAGAIN
+#: and has no pending state to wait for (connect(2), unix(7)), so there is nothing to poll for.
+_UNIX_RETRY = 0.005
+
+#: Buffers whose `len` is their size in bytes; any other is looked at through a memoryview.
+_FLAT = (bytes, bytearray)
+
+
+class StreamSocket(SocketBase):
+    """A TCP or Unix stream socket.
+
+    Args:
+        family: ``socket.AF_INET``, ``AF_INET6`` or ``AF_UNIX``.
+        context: the context it belongs to; by default the current one.
+
+    Attributes:
+        peer_address: for an accepted socket the address that accept told, "" for a Unix peer
+            without a name, None when the system could not tell (macOS, for a connection that was
+            reset before it was accepted); for others None.
+    """
+
+    kind = "stream"
+    peer_address: Any = None
+
+    # A socket that was never connected answers `shutdown` with its error, a torn down one does not.
+    _connected_once = True
+
+    def __init__(
+        self, family: int = socket.AF_INET, *, context: IoContext | None = None
+    ) -> None:
+        super().__init__(family, context=context)
+        self._connected_once = False
+
+    def _attach(self, sock: socket.socket | None, family: int, context: IoContext | None) -> None:
+        super()._attach(sock, family, context)
+        # Bound methods, taken once: what the hot path calls.
+        self._read = self._descriptor.read
+        self._write = self._descriptor.write
+        self._recv = self._sock.recv
+        self._send = self._sock.send
+        self._write.flags = self._system.send_flags
+        if hasattr(socket, "AF_UNIX") and self._sock.family == socket.AF_UNIX:
+            self._read.exact = False  # see `Slot.exact`
+
+    @classmethod
+    def from_socket(
+        cls, sock: socket.socket, context: IoContext | None = None
+    ) -> StreamSocket:
+        """Take over a connected, or not yet connected, stdlib socket."""
+        self = cls.__new__(cls)
+        system = (context or current_context()).system
+        self._attach(system.adopt(sock), sock.family, context)
+        return self
+
+    @classmethod
+    def pair(cls, context: IoContext | None = None) -> tuple[StreamSocket, StreamSocket]:
+        """Return two connected Unix stream sockets."""
+        system = (context or current_context()).system
+        left, right = system.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        return cls.from_socket(left, context), cls.from_socket(right, context)
+
+    # -- Receiving
+
+    def recv(self, size: int, /) -> Awaitable[bytes]:
+        """Receive between 1 and `size` bytes; b"" is the end of the stream.
+
+        With `size` 0 it returns b"" at once, consumes nothing and says nothing about the end.
+
+        Raises:
+            ValueError: `size` is negative.
+            OperationCancelled, BusyError, ClosedError, OSError: see `reactor.dispatch.perform`.
+        """
+        if size <= 0:
+            return self._recv_nothing(size)
+        if size > MAX_RECV:
+            size = MAX_RECV
+        return perform(self._read, self._recv, size, size)
+
+    def recv_into(self, buffer: bytearray | memoryview, /) -> Awaitable[int]:
+        """Receive into `buffer`; returns how many bytes, 0 at the end of the stream."""
+        view = memoryview(buffer).cast("B")
+        if not view.nbytes:
+            return self._count_nothing()
+        return perform(self._read, self._sock.recv_into, view, view.nbytes)
+
+    async def recv_exactly(self, size: int, /) -> bytes:
+        """Receive exactly `size` bytes.
+
+        Raises:
+            IncompleteReadError: the stream ended before; `partial` holds what came.
+            OperationCancelled: `transferred` and `partial` hold what had been taken off the socket.
+        """
+        if size < 0:
+            raise ValueError(f"cannot receive {size} bytes: a size is 0 or more")
+        buffer = bytearray(size)
+        if not size:
+            return b""
+        try:
+            count = await perform(
+                self._read, self._sock.recv_into, memoryview(buffer), size, whole=True
+            )
+        except OperationCancelled as exc:
+            exc.partial = bytes(buffer[: exc.transferred])
+            raise
+        if count < size:
+            raise IncompleteReadError(bytes(buffer[:count]), size)
+        return bytes(buffer)
+
+    def recvmsg_into(
+        self, buffers: Iterable[bytearray | memoryview], ancbufsize: int = 0, flags: int = 0
+    ) -> Awaitable[tuple[int, list[tuple[int, int, bytes]], int, Any]]:
+        """Receive into several buffers, with ancillary data, as `socket.socket.recvmsg_into`."""
+        views = [memoryview(buffer).cast("B") for buffer in buffers]
+        recvmsg_into = self._sock.recvmsg_into
+        return perform(self._read, lambda _, __: recvmsg_into(views, ancbufsize, flags), None)
+
+    # -- Sending
+
+    def send(self, data: Buffer, /) -> Awaitable[int]:
+        """Send some of `data`; returns how many bytes the kernel took."""
+        if data.__class__ not in _FLAT or len(data) > MAX_SEND:
+            data = memoryview(data).cast("B")[:MAX_SEND]
+        if not len(data):
+            return self._count_nothing()
+        return perform(self._write, self._send, data)
+
+    def sendall(self, data: Buffer, /) -> Awaitable[int]:
+        """Send all of `data`; returns its length in bytes.
+
+        Raises:
+            OperationCancelled, OSError: `transferred` says how much went out before.
+        """
+        size = len(data)
+        if data.__class__ not in _FLAT or size > MAX_SEND:
+            return self.sendmsg((data,))
+        if not size:
+            return self._count_nothing()
+        return perform(self._write, self._send, data, size, True)  # noqa: FBT003 - hot path
+
+    def sendmsg(
+        self,
+        buffers: Sequence[Buffer],
+        ancdata: Iterable[tuple[int, int, bytes]] = (),
+    ) -> Awaitable[int]:
+        """Send all of `buffers`, however many, in order; returns the number of bytes.
+
+        Ancillary data, such as SCM_RIGHTS, goes with the first bytes, once.
+        """
+        gather = Gather(self._sock, buffers, ancdata)
+        if not gather.size:
+            return self._count_nothing()
+        return perform(self._write, gather.step, None, gather.size, True)  # noqa: FBT003
+
+    # -- Connecting and shutting down
+
+    async def connect(self, address: Any) -> None:
+        """Connect to `address`, in the form that the family has in `socket`.
+
+        Raises:
+            ConnectionRefusedError and other OSError: as the system says, at once or later.
+            BusyError: a connect or a send is pending.
+        """
+        sock = self._open()
+        slot = self._write
+        while True:
+            if slot.op.state is not IDLE:
+                raise self._descriptor.busy(slot)
+            # What the poller said of the unconnected socket (Linux: writable and hung up) must
+            # not be taken for the answer. Before the call: what comes after it may be.
+            slot.forget()
+            try:
+                sock.connect(address)
+            except BlockingIOError as exc:
+                if exc.errno == errno.EAGAIN and errno.EAGAIN != errno.EINPROGRESS:
+                    await self._rest(_UNIX_RETRY)
+                    sock = self._open()
+                    continue
+                await perform(slot, self._connected, address)
+            except InterruptedError:
+                # POSIX connect(): after EINTR it goes on asynchronously.
+                await perform(slot, self._connected, address)
+            else:
+                slot.believe()
+            self._read.believe()
+            self._connected_once = True
+            return
+
+    def _connected(self, address: Any, _: int) -> None:
+        """Tell how the connect went: raises its error, or BlockingIOError while it is pending."""
+        sock = self._sock
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code), str(address))
+        try:
+            sock.getpeername()
+        except OSError as exc:
+            if exc.errno not in (errno.ENOTCONN, errno.EINVAL):
+                raise
+            # Not connected yet, or connected and reset since: then the socket is writable (it
+            # has hung up), and the next operation will tell.
+            if not self._system.ready_now(sock.fileno(), WRITE):
+                raise BlockingIOError from None
+
+    def shutdown(self, how: int) -> None:
+        """Shut down ``socket.SHUT_RD``, ``SHUT_WR`` or ``SHUT_RDWR``.
+
+        On a connection that the peer has already torn down this does nothing: ENOTCONN, which
+        kernels give in different situations, says only that there is nothing left to shut down.
+        """
+        sock = self._open()
+        try:
+            sock.shutdown(how)
+        except OSError as exc:
+            if exc.errno != errno.ENOTCONN or not self._connected_once:
+                raise
+        if how != socket.SHUT_WR:
+            # Some kqueues do not report one's own shutdown (libcoro PR 422): let a parked
+            # receive look for itself.
+            self._descriptor.nudge(READ)
+
+    # -- Nothing to do, but still a suspension point for a cancelled scope
+
+    async def _count_nothing(self) -> int:
+        self._open()
+        await sleep(0)
+        return 0
+
+    async def _recv_nothing(self, size: int) -> bytes:
+        if size < 0:
+            raise ValueError(f"cannot receive {size} bytes: a size is 0 or more")
+        self._open()
+        await sleep(0)
+        return b""
+

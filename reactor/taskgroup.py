@@ -1,0 +1,119 @@
+"""Task groups: child tasks that do not outlive their block."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .errors import OperationCancelled, ReactorError
+from .scope import CancelScope
+from .task import Task, as_coroutine, current_task
+from .waitlist import WaitList
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from types import TracebackType
+
+T = TypeVar("T")
+
+
+class TaskGroup:
+    """``async with TaskGroup() as group:`` waits at its end for every task spawned in it.
+
+    When a task or the block fails, the others are cancelled, and the failures come out together
+    as an ExceptionGroup.
+    """
+
+    def __init__(self) -> None:
+        self._scope = CancelScope()
+        # Owned by the parent task until the block ends; `_children` and `_errors` are guarded by
+        # the mutex, as children may end on other threads.
+        self._children: dict[Task[Any], None] = {}
+        self._errors: list[BaseException] = []
+        self._open = False
+        self._parent: Task[Any] | None = None
+        self._waiters: WaitList | None = None
+
+    async def __aenter__(self) -> TaskGroup:
+        if self._parent is not None:
+            raise ReactorError("a task group can be entered only once")
+        self._parent = current_task()
+        self._waiters = WaitList(self._parent.scheduler, "the tasks of a group")
+        self._scope.__enter__()
+        self._open = True
+        return self
+
+    def spawn(
+        self, function: Callable[..., Awaitable[T]], *args: Any, name: str | None = None
+    ) -> Task[T]:
+        """Start ``function(*args)`` as a child task.
+
+        Raises:
+            ReactorError: the group is not open.
+            TypeError: `function` is not an async function.
+        """
+        parent = self._parent
+        if parent is None or not self._open:
+            raise ReactorError("tasks can be spawned only inside the block of a task group")
+        scheduler = parent.scheduler
+        scheduler.check_open()
+        coro = as_coroutine(function, args)
+        task: Task[T] = Task(
+            scheduler, coro, name or _name(function), self._scope, self._child_done
+        )
+        with scheduler.mutex:
+            self._children[task] = None
+        scheduler.start(task)
+        return task
+
+    def cancel(self) -> None:
+        """Cancel the block and every child, from any thread; the group then ends without an error."""
+        self._scope.cancel()
+
+    def _child_done(self, task: Task[Any]) -> None:
+        error = task.exception()
+        scheduler = task.scheduler
+        failed = error is not None and not task.cancelled
+        with scheduler.mutex:
+            self._children.pop(task, None)
+            if failed and error is not None:
+                self._errors.append(error)
+            if not self._children and self._waiters is not None:
+                self._waiters.wake_all()
+        if failed:
+            self._scope.cancel()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        cancelled = error if isinstance(error, OperationCancelled) else None
+        if error is not None:
+            if cancelled is None:
+                self._errors.append(error)
+            self._scope.cancel()
+        assert self._waiters is not None
+        while self._children:
+            try:
+                # Once the children have been told, this wait must go on until they are done.
+                with CancelScope(shield=cancelled is not None or error is not None):
+                    await self._waiters.wait_until(lambda: not self._children)
+            except OperationCancelled as exc:  # from outside, or from the group itself
+                cancelled = cancelled or exc
+        self._open = False
+        absorbed = self._scope.__exit__(
+            OperationCancelled if cancelled else None, cancelled, traceback
+        )
+        if self._errors:
+            errors = self._errors
+            if len(errors) == 1 and not isinstance(errors[0], Exception):
+                raise errors[0]
+            raise BaseExceptionGroup("tasks of a group failed", errors) from None
+        if cancelled is not None and cancelled is not error and not absorbed:
+            raise cancelled
+        return absorbed
+
+
+def _name(function: object) -> str:
+    return getattr(function, "__qualname__", None) or type(function).__name__

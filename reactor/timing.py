@@ -1,0 +1,166 @@
+"""Timers and sleeps."""
+
+from __future__ import annotations
+
+import math
+import types
+from typing import TYPE_CHECKING
+
+from .errors import Cause
+from .local import current_context
+from .operation import CLAIMED, Operation, Yield
+from .task import current_task
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from .context import IoContext
+    from .scheduler import Scheduler
+    from .task import Task
+    from .timerqueue import TimerEntry
+
+
+class TimerWait(Operation):
+    """One task's wait for a deadline."""
+
+    __slots__ = ("_entry", "_scheduler", "deadline", "members")
+
+    def __init__(
+        self, scheduler: Scheduler, deadline: float, members: dict[TimerWait, None] | None = None
+    ) -> None:
+        super().__init__()
+        self._scheduler = scheduler
+        self._entry: TimerEntry | None = None
+        self.deadline = deadline
+        self.members = members
+
+    def park(self, task: Task) -> bool:
+        """Arm the timer. A deadline in the past fires too, at the next turn: waiting always yields."""
+        self._entry = self._scheduler.add_timer(self.deadline, self._expire)
+        if self.members is not None:
+            self.members[self] = None
+        return self.settle(task)
+
+    def _expire(self) -> None:
+        self._entry = None
+        self.claim(Cause.READY)
+
+    def vacate(self) -> None:
+        """Disarm the timer, when it was not the timer that ended the wait."""
+        if self._entry is not None:
+            self._scheduler.timers.cancel(self._entry)
+            self._entry = None
+
+    def describe(self) -> str:
+        """Say what is waited for."""
+        if self.deadline == math.inf:
+            return "a timer that never fires"
+        return f"a timer due in {self.deadline - self._scheduler.now():.3f} s"
+
+
+class Timer:
+    """A timer that can be set, waited for by any number of tasks, moved and cancelled.
+
+    Args:
+        context: the context it belongs to; by default the current one.
+    """
+
+    def __init__(self, *, context: IoContext | None = None) -> None:
+        self._scheduler = (context or current_context()).scheduler
+        self._deadline = math.inf
+        # Waits that have not been told how they ended; guarded by the mutex.
+        self._waits: dict[TimerWait, None] = {}
+
+    @property
+    def deadline(self) -> float:
+        """When it fires, in seconds on the clock of the context; infinity until it is set."""
+        return self._deadline
+
+    def expires_after(self, seconds: float) -> int:
+        """Set it to fire `seconds` from now; the past means the next turn.
+
+        Returns:
+            How many pending waits this cancelled, as in Asio: they waited for the old deadline.
+
+        Raises:
+            ValueError: not a number.
+        """
+        return self.expires_at(self._scheduler.now() + seconds)
+
+    def expires_at(self, deadline: float) -> int:
+        """Set it to fire at `deadline`, in seconds on the clock of the context.
+
+        Returns:
+            How many pending waits this cancelled.
+
+        Raises:
+            ValueError: not a number.
+        """
+        if math.isnan(deadline):
+            raise ValueError("a deadline must be a number of seconds, not NaN")
+        count = self.cancel()
+        self._deadline = deadline
+        return count
+
+    @types.coroutine
+    def wait(self) -> Generator[Operation, None, None]:
+        """Wait until it fires.
+
+        Raises:
+            OperationCancelled: it was cancelled, or set anew.
+        """
+        op = TimerWait(self._scheduler, self._deadline, self._waits)
+        try:
+            yield op
+        finally:
+            with self._scheduler.mutex:
+                self._waits.pop(op, None)
+
+    def cancel(self) -> int:
+        """End the pending waits with `OperationCancelled`, from any thread.
+
+        A wait that is due but has not been told yet counts as pending: whoever cancels a timer
+        before its waiter runs may rely on the waiter not seeing it fire.
+
+        Returns:
+            How many waits this ended.
+        """
+        return self.end(Cause.CANCEL)
+
+    def end(self, cause: Cause) -> int:
+        """As `cancel`, for another cause."""
+        with self._scheduler.mutex:
+            count = 0
+            for op in self._waits:
+                if op.claim(cause):
+                    count += 1
+                elif op.state is CLAIMED and op.cause is Cause.READY:
+                    op.cause = cause
+                    count += 1
+            return count
+
+
+@types.coroutine
+def sleep(seconds: float) -> Generator[Operation, None, None]:
+    """Wait for `seconds`, never less; 0 or less lets everybody else have a turn.
+
+    Raises:
+        ValueError: not a number.
+    """
+    if seconds <= 0:
+        yield Yield()
+        return
+    scheduler = current_task().scheduler
+    yield TimerWait(scheduler, scheduler.now() + seconds)
+
+
+@types.coroutine
+def sleep_until(deadline: float) -> Generator[Operation, None, None]:
+    """Wait until `deadline`, in seconds on the clock of the context (`IoContext.time`).
+
+    Raises:
+        ValueError: not a number.
+    """
+    yield TimerWait(current_task().scheduler, deadline)
+
+
