@@ -158,3 +158,15 @@ def test_ci_runs_every_env_and_pins_every_action():
     assert uses
     for action in uses:
         assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+(\.\d+)+", action), action
+
+
+def test_the_ci_scripts_parse_and_run_what_the_readme_says():
+    """`.ci/run` runs the README's test command and the Linux envs; `.ci/bsd` every BSD's."""
+    for script, shell, envs in (
+        ("run", "bash", ["tests", "linux-epoll", "linux-poll", "linux-select", "linux-epoll-pipe"]),
+        ("bsd", "sh", [name for name in SCENARIO_ENVS if "bsd-" in name or "dragonfly" in name]),
+    ):
+        path = ROOT / ".ci" / script
+        assert subprocess.run([shell, "-n", str(path)], check=False).returncode == 0
+        for env in envs:
+            assert re.search(rf"[ (=]{env}\b", path.read_text()), env
