@@ -1,0 +1,275 @@
+"""Faults: a system that answers what a scenario wants it to answer.
+
+The subject is given a `System` (see `reactor.system`) whose sockets, clock and waker writes look
+into a fault table first. Some errors cannot be provoked on loopback without root, or not on this
+kernel; the table makes them happen at a chosen call. The rest is provoked for real.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import socket
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from reactor.system import SYSTEMS, System
+
+from .clock import FakeClock, FakeEpoll, FakeKqueue, FakePoll
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+#: The calls that a fault can be put on.
+CALLS = (
+    "accept",
+    "connect",
+    "getpeername",
+    "getsockopt",
+    "recv",
+    "recv_into",
+    "recvmsg_into",
+    "send",
+    "sendmsg",
+    "setsockopt",
+    "shutdown",
+    "wake",
+)
+
+
+@dataclass
+class Rule:
+    """What happens at some calls of one kind.
+
+    Attributes:
+        call: one of `CALLS`.
+        errors: errno values, one for each affected call.
+        answers: given back instead, each one made by a function of the real call.
+        skip: so many calls pass before.
+        fileno: only calls on this descriptor; None for any.
+        times: how many calls were affected so far.
+    """
+
+    call: str
+    errors: list[int] = field(default_factory=list)
+    answers: list[Callable[[Callable[[], Any]], Any]] = field(default_factory=list)
+    skip: int = 0
+    fileno: int | None = None
+    times: int = 0
+
+
+class FaultTable:
+    """The rules in force, and a record of the calls that were made."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards both: the subject may run on several threads
+        self._rules: list[Rule] = []
+        self.calls: dict[str, int] = dict.fromkeys(CALLS, 0)
+
+    def add(self, rule: Rule) -> Rule:
+        """Put a rule in force.
+
+        Raises:
+            ValueError: it names a call that has no faults.
+        """
+        if rule.call not in CALLS:
+            raise ValueError(f"no faults for {rule.call!r}; there are: {', '.join(CALLS)}")
+        with self._lock:
+            self._rules.append(rule)
+        return rule
+
+    def clear(self) -> None:
+        """Lift every rule."""
+        with self._lock:
+            self._rules.clear()
+
+    def apply(self, call: str, fileno: int, real: Callable[[], Any]) -> Any:
+        """Answer one call: by the first rule that concerns it, else for real."""
+        error = 0
+        answer: Callable[[Callable[[], Any]], Any] | None = None
+        with self._lock:
+            self.calls[call] += 1
+            for rule in self._rules:
+                if rule.call != call or rule.fileno not in (None, fileno):
+                    continue
+                if rule.skip:
+                    rule.skip -= 1
+                elif rule.errors:
+                    error = rule.errors.pop(0)
+                elif rule.answers:
+                    answer = rule.answers.pop(0)
+                else:
+                    continue
+                if error or answer is not None:
+                    rule.times += 1
+                break
+        if error:
+            raise OSError(error, os.strerror(error))
+        return real() if answer is None else answer(real)
+
+
+class FaultSocket(socket.socket):
+    """A socket whose calls go through the fault table."""
+
+    table: FaultTable
+
+    @classmethod
+    def of(cls, sock: socket.socket, table: FaultTable) -> FaultSocket:
+        """Take the descriptor of `sock` over."""
+        timeout = sock.gettimeout()
+        self = cls(sock.family, sock.type, sock.proto, fileno=sock.detach())
+        self.settimeout(timeout)
+        self.table = table
+        return self
+
+    def _call(self, name: str, *args: Any) -> Any:
+        real = getattr(super(), name)
+        return self.table.apply(name, self.fileno(), lambda: real(*args))
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """As `socket.socket.accept`."""
+        return self._call("accept")  # type: ignore[no-any-return]
+
+    def connect(self, address: Any, /) -> None:
+        """As `socket.socket.connect`."""
+        self._call("connect", address)
+
+    def getpeername(self) -> Any:
+        """As `socket.socket.getpeername`."""
+        return self._call("getpeername")
+
+    def getsockopt(self, *args: Any) -> Any:
+        """As `socket.socket.getsockopt`."""
+        return self._call("getsockopt", *args)
+
+    def setsockopt(self, *args: Any) -> None:
+        """As `socket.socket.setsockopt`."""
+        self._call("setsockopt", *args)
+
+    def shutdown(self, how: int, /) -> None:
+        """As `socket.socket.shutdown`."""
+        self._call("shutdown", how)
+
+    def recv(self, *args: Any) -> bytes:
+        """As `socket.socket.recv`."""
+        return self._call("recv", *args)  # type: ignore[no-any-return]
+
+    def recv_into(self, *args: Any) -> int:
+        """As `socket.socket.recv_into`."""
+        return self._call("recv_into", *args)  # type: ignore[no-any-return]
+
+    def recvmsg_into(self, *args: Any) -> Any:
+        """As `socket.socket.recvmsg_into`."""
+        return self._call("recvmsg_into", *args)
+
+    def send(self, *args: Any) -> int:
+        """As `socket.socket.send`."""
+        return self._call("send", *args)  # type: ignore[no-any-return]
+
+    def sendmsg(self, *args: Any) -> int:
+        """As `socket.socket.sendmsg`."""
+        return self._call("sendmsg", *args)  # type: ignore[no-any-return]
+
+
+class LabSystem(System):
+    """Mixed in before a real system: sockets with faults, and the fake clock if there is one."""
+
+    table: FaultTable
+    clock: FakeClock | None
+
+    def adopt(self, sock: socket.socket) -> socket.socket:
+        """Put the fault table before the socket's calls."""
+        if not isinstance(sock, FaultSocket):
+            sock = FaultSocket.of(sock, self.table)
+        return super().adopt(sock)
+
+    def write(self, fd: int, data: bytes) -> int:
+        """The only descriptor written through the system is the waker's."""
+        real = super().write
+        return self.table.apply("wake", fd, lambda: real(fd, data))  # type: ignore[no-any-return]
+
+    def has(self, name: str) -> bool:
+        """Kernel timers know nothing of virtual time."""
+        return super().has(name) and not (name == "timerfd" and self.clock is not None)
+
+    def epoll(self) -> Any:
+        """As the system's, in virtual time if there is a fake clock."""
+        real = super().epoll()
+        return real if self.clock is None else FakeEpoll(self.clock, real)
+
+    def kqueue(self) -> Any:
+        """As the system's, in virtual time if there is a fake clock."""
+        real = super().kqueue()
+        return real if self.clock is None else FakeKqueue(self.clock, real)
+
+    def poll(self) -> Any:
+        """As the system's, in virtual time if there is a fake clock."""
+        real = super().poll()
+        return real if self.clock is None else FakePoll(self.clock, real)
+
+    def select(self, readers: Any, writers: Any, exceptional: Any, timeout: float | None) -> Any:
+        """As the system's, in virtual time if there is a fake clock."""
+        real = super().select
+        if self.clock is None:
+            return real(readers, writers, exceptional, timeout)
+        return self.clock.wait(
+            timeout, lambda seconds: real(readers, writers, exceptional, seconds)
+        )
+
+    def ready_now(self, fd: int, events: int) -> bool:
+        """No wait, so the fake clock is not asked."""
+        return System().ready_now(fd, events)
+
+
+def lab_system(kind: str, table: FaultTable, clock: FakeClock | None) -> System:
+    """Make a system of `kind` (``live`` or ``posix``) with faults and, maybe, virtual time.
+
+    Raises:
+        ValueError: there is no such system.
+    """
+    if kind not in SYSTEMS:
+        raise ValueError(f"unknown system {kind!r}; allowed: {', '.join(SYSTEMS)}")
+    made = type("LabSystem", (LabSystem, SYSTEMS[kind]), {})()
+    assert isinstance(made, LabSystem)
+    made.table = table
+    made.clock = clock
+    if clock is not None:
+        made.monotonic = clock.monotonic  # type: ignore[method-assign]
+    return made
+
+
+@contextlib.contextmanager
+def out_of_descriptors() -> Iterator[None]:
+    """Make every call that needs a new descriptor fail with EMFILE, by the soft RLIMIT_NOFILE."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@contextlib.contextmanager
+def signal_storm(interval: float = 0.001) -> Iterator[list[int]]:
+    """Interrupt every system call of the main thread once per `interval` seconds.
+
+    Yields:
+        A list whose only item counts the signals that were handled.
+    """
+    count = [0]
+
+    def handler(_number: int, _frame: object) -> None:
+        count[0] += 1
+
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, interval, interval)
+    try:
+        yield count
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

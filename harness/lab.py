@@ -1,0 +1,492 @@
+"""The lab: what a scenario is given.
+
+A scenario provokes something with *peers* (plain sockets, driven synchronously), lets the *subject*
+react, and checks what it visibly did. It never names a backend, and never sleeps to synchronise: it
+awaits outcomes, joins threads, or calls `settle`, which returns when nothing can happen any more.
+
+The usual shape::
+
+    @scenario(id="cancel.pending-recv", law=4, provenance="corosio d249ac3: ...")
+    async def pending_recv(lab: Lab) -> None:
+        '''A parked receive that is cancelled completes once and consumes nothing.'''
+        sock, peer = lab.stream_pair()
+        recv = await lab.parked("recv", sock.recv, 100)
+        lab.cancel(recv)
+        (await lab.outcome(recv)).cancelled()
+        peer.send(b"hello")
+        lab.equal(await sock.recv(100), b"hello", "what a second receive gets")
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import ScenarioUnsupported
+from .faults import FaultTable, Rule, out_of_descriptors, signal_storm
+from .outcome import Op, Outcome, observe
+from .peer import SAFETY, Peer, linger_zero, tiny_buffers
+from .provoke import Canary, Crowd, Idle
+from .trace import describe
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Awaitable, Callable, Mapping
+    from contextlib import AbstractContextManager
+
+    import reactor
+
+    from .clock import FakeClock
+    from .subject import Subject
+    from .trace import Trace
+
+#: Turns after which `settle` concludes that the subject never comes to rest.
+_PATIENCE = 20_000
+
+#: So many quiet turns in a row count as rest: each asks the poller once more.
+_QUIET_TURNS = 3
+
+
+class Lab:
+    """The bench of one scenario.
+
+    Attributes:
+        rng: seeded random numbers; the only ones that a scenario may use.
+        fake: the fake clock of a scenario declared with ``clock="fake"``; else None.
+        table: the fault table (see `fault`).
+        surfaced: exceptions that came out of `run()`; a scenario that provokes one takes it out,
+            what is left at the end fails the scenario.
+        variant: the permitted variant that was seen, if the scenario declares some.
+        information: measured values, recorded and never judged.
+    """
+
+    def __init__(
+        self,
+        *,
+        subject: Subject,
+        trace: Trace,
+        table: FaultTable,
+        clock: FakeClock | None,
+        rng: random.Random,
+        make_context: Callable[[], reactor.IoContext],
+        permits: Mapping[str, str],
+    ) -> None:
+        self.subject = subject
+        self.trace = trace
+        self.table = table
+        self.rng = rng
+        self.variant: str | None = None
+        self.information: dict[str, Any] = {}
+        self.surfaced: list[BaseException] = []
+        self._clock = clock
+        self._make_context = make_context
+        self._permits = permits
+        self._ops: list[Op] = []
+        self._to_close: list[Any] = []
+        self._threads: list[LabThread] = []
+        self._directory: Path | None = None
+
+    # -- Streams, listeners, timers
+
+    def stream_pair(
+        self, kind: str = "tcp", *, tiny_send: bool = False, tiny_receive: bool = False
+    ) -> tuple[Any, Peer]:
+        """Connect a stream of the subject with a peer.
+
+        Args:
+            kind: ``tcp`` or ``unix``.
+            tiny_send: make the way from the subject to the peer as narrow as the kernel allows.
+            tiny_receive: the same for the way from the peer to the subject.
+        """
+        ours, theirs = self.raw_pair(kind, tiny_send=tiny_send, tiny_receive=tiny_receive)
+        return self.take(ours), self.peer(theirs)
+
+    def subject_pair(self, kind: str = "tcp") -> tuple[Any, Any]:
+        """Connect two streams of the subject with each other."""
+        left, right = self.raw_pair(kind)
+        return self.take(left), self.take(right)
+
+    def raw_pair(
+        self, kind: str = "tcp", *, tiny_send: bool = False, tiny_receive: bool = False
+    ) -> tuple[socket.socket, socket.socket]:
+        """Return two connected blocking stdlib sockets; the first is meant for the subject."""
+        if kind == "unix":
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            tiny_buffers(ours, send=tiny_send, receive=tiny_receive)
+            tiny_buffers(theirs, send=tiny_receive, receive=tiny_send)
+            return ours, theirs
+        listener = socket.create_server(("127.0.0.1", 0))
+        # The window is negotiated from the buffer that a socket has when it connects.
+        tiny_buffers(listener, send=tiny_receive, receive=tiny_send)
+        ours = socket.socket()
+        tiny_buffers(ours, send=tiny_send, receive=tiny_receive)
+        ours.connect(listener.getsockname())
+        theirs, _ = listener.accept()
+        listener.close()
+        tiny_buffers(theirs, send=tiny_receive, receive=tiny_send)
+        for sock in (ours, theirs):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return ours, theirs
+
+    def take(self, sock: socket.socket) -> Any:
+        """Give a stdlib socket to the subject as a stream; the lab closes it at the end."""
+        return self.keep(self.subject.stream(sock))
+
+    def fresh_stream(self, kind: str = "tcp") -> Any:
+        """Make an unconnected stream of the subject."""
+        return self.keep(self.subject.fresh_stream(_family(kind)))
+
+    def listener(
+        self, kind: str = "tcp", *, backlog: int = 128, reuse_port: bool = False, port: int = 0
+    ) -> Any:
+        """Make a listening acceptor of the subject on a private address."""
+        address: Any = ("127.0.0.1", port) if kind == "tcp" else self.path()
+        return self.keep(
+            self.subject.listen(_family(kind), address, backlog, reuse_port=reuse_port)
+        )
+
+    def unlistened(self, kind: str = "tcp") -> Any:
+        """Make an acceptor that is neither bound nor listening."""
+        return self.keep(self.subject.acceptor(_family(kind)))
+
+    def timer(self) -> Any:
+        """Make a timer of the subject."""
+        return self.subject.timer()
+
+    def connect_peer(self, listener: Any, *, non_blocking: bool = False) -> Peer:
+        """Connect a peer to a listener; the kernel completes that before anybody accepts.
+
+        Args:
+            listener: an acceptor of the subject, or an address.
+            non_blocking: return at once, with the connect maybe still in progress.
+        """
+        address = listener.getsockname() if hasattr(listener, "getsockname") else listener
+        sock = socket.socket(socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX)
+        if non_blocking:
+            sock.setblocking(False)
+            sock.connect_ex(address)
+            peer = self.keep(Peer(sock))
+            sock.setblocking(False)
+            return peer
+        sock.settimeout(SAFETY)
+        sock.connect(address)
+        return self.peer(sock)
+
+    def aborted_peer(self, listener: Any) -> None:
+        """Connect to a listener and reset the connection, before anybody has accepted it."""
+        sock = socket.create_connection(listener.getsockname()[:2], SAFETY)
+        linger_zero(sock)
+        sock.close()
+
+    def peer(self, sock: socket.socket) -> Peer:
+        """Make a peer of a stdlib socket; the lab closes it at the end."""
+        return self.keep(Peer(sock))
+
+    def crowd(self, kind: str = "tcp") -> Crowd:
+        """Return a listener outside the subject that never accepts and is full: connects hang."""
+        return self.keep(Crowd(_family(kind), None if kind == "tcp" else self.path()))
+
+    def refused_address(self) -> tuple[str, int]:
+        """Return a loopback address on which nobody listens."""
+        with socket.create_server(("127.0.0.1", 0)) as sock:
+            address: tuple[str, int] = sock.getsockname()
+        return address
+
+    def path(self) -> str:
+        """Return a fresh path in a private directory, for a Unix socket."""
+        if self._directory is None:
+            self._directory = Path(tempfile.mkdtemp(prefix="lab-"))
+        return str(self._directory / f"s{len(self._to_close)}-{time.monotonic_ns() % 1_000_000}")
+
+    def keep(self, thing: Any) -> Any:
+        """Have `thing.close()` called at the end of the scenario."""
+        self._to_close.append(thing)
+        return thing
+
+    # -- Operations
+
+    def start(self, label: str, function: Callable[..., Awaitable[Any]], *args: Any) -> Op:
+        """Start ``function(*args)`` as a task of its own; it runs from the next turn on.
+
+        Args:
+            label: what the trace calls it; the same on every run.
+            function: an async function or method of the subject.
+            args: its arguments.
+        """
+        op = Op(label, self.subject.event())
+        self._ops.append(op)
+        self.trace.event(label, "start", " ".join(describe(arg) for arg in args))
+        op.task = self.subject.spawn(observe, op, function, args, self.trace, name=label)
+        return op
+
+    async def parked(self, label: str, function: Callable[..., Awaitable[Any]], *args: Any) -> Op:
+        """Start an operation that cannot complete yet, and return when it is parked.
+
+        Raises:
+            AssertionError: it completed.
+        """
+        op = self.start(label, function, *args)
+        await self.settle()
+        if op.done:
+            raise AssertionError(f"{label} was to park, but ended: {op.result}")
+        return op
+
+    def cancel(self, op: Op) -> None:
+        """Cancel the task of an operation."""
+        self.trace.event(op.label, "cancel")
+        op.task.cancel()
+
+    async def outcome(self, op: Op) -> Outcome:
+        """Wait for the end of an operation; it is recorded in the trace here.
+
+        An operation that never ends is found by the harness, whose report says what it waits for.
+        """
+        await op.finished.wait()
+        assert op.result is not None
+        if not op.told:
+            op.told = True
+            self.trace.event(op.label, "outcome", str(op.result))
+        return op.result
+
+    async def result_of(
+        self, label: str, function: Callable[..., Awaitable[Any]], *args: Any
+    ) -> Outcome:
+        """Start an operation and wait for its end."""
+        return await self.outcome(self.start(label, function, *args))
+
+    def still_parked(self, op: Op) -> None:
+        """Check that an operation has not ended (after a `settle`)."""
+        self.check(not op.done, f"{op.label} was to stay parked, but ended: {op.result}")
+
+    # -- Turns and rest
+
+    async def turns(self, count: int = 1) -> None:
+        """Let everything that can run have so many turns, the poller included."""
+        for _ in range(count):
+            await self.subject.turn()
+
+    async def settle(self) -> None:
+        """Return when nothing of the subject can run and the poller has nothing to report.
+
+        Raises:
+            AssertionError: that does not happen: the subject spins.
+        """
+        quiet = 0
+        for _ in range(_PATIENCE):
+            await self.subject.turn()
+            quiet = quiet + 1 if self.subject.quiet() else 0
+            if quiet == _QUIET_TURNS:
+                return
+        raise AssertionError("the subject does not come to rest: something keeps running")
+
+    async def idle(self, seconds: float = 0.25) -> Idle:
+        """Leave the subject alone and measure what it does: the spin oracle.
+
+        Returns:
+            Waits of the poller and CPU seconds meanwhile; `Idle.check` judges them.
+        """
+        await self.settle()
+        waits = self.subject.counters()["waits"]
+        cpu = time.process_time()
+        await self.subject.sleep(seconds)
+        measured = Idle(
+            waits=self.subject.counters()["waits"] - waits,
+            cpu=time.process_time() - cpu,
+            seconds=seconds,
+        )
+        self.trace.mark("lab", "idle", str(measured))
+        return measured
+
+    async def check_no_spin(self, seconds: float = 0.25) -> None:
+        """Check that an idle subject neither polls nor burns CPU (law 2)."""
+        (await self.idle(seconds)).check()
+
+    # -- Other threads and posted calls
+
+    def post(self, function: Callable[..., object], *args: Any) -> None:
+        """Have a function called by the loop."""
+        self.subject.post(function, *args)
+
+    def thread(self, function: Callable[..., Any], *args: Any) -> LabThread:
+        """Start a helper thread; `join` it, or let the lab do it at the end."""
+        thread = LabThread(function, args, self.subject.event())
+        self._threads.append(thread)
+        thread.start()
+        return thread
+
+    async def join(self, thread: LabThread) -> Any:
+        """Wait for a helper thread without blocking the loop; returns what its function returned.
+
+        Raises:
+            BaseException: what the function raised.
+        """
+        await thread.finished.wait()
+        thread.join()
+        if thread.error is not None:
+            thread.told = True
+            raise thread.error
+        return thread.value
+
+    def fresh_context(self) -> reactor.IoContext:
+        """Make a second context like the one under test; the lab closes it at the end.
+
+        For scenarios about `run`, `stop` and `close` themselves. Run it in the scenario's own
+        thread: the outer context stands still meanwhile.
+        """
+        context: reactor.IoContext = self.keep(self._make_context())
+        return context
+
+    # -- Provocations
+
+    @property
+    def clock(self) -> FakeClock:
+        """The fake clock; only for scenarios declared with ``clock="fake"``."""
+        if self._clock is None:
+            raise AssertionError('this scenario has real time: declare it with clock="fake"')
+        return self._clock
+
+    def fault(
+        self,
+        call: str,
+        *errors: int,
+        answers: list[Callable[[Callable[[], Any]], Any]] | None = None,
+        skip: int = 0,
+        on: Any = None,
+        repeat: int = 1,
+    ) -> Rule:
+        """Make the next calls of one kind fail or answer differently.
+
+        Args:
+            call: one of `harness.faults.CALLS`.
+            errors: errno values, one per call.
+            answers: functions of the real call, one per call, giving another answer.
+            skip: let so many calls pass before.
+            on: only on this socket (a subject's socket or a peer).
+            repeat: how often the errors and answers are given, one after the other.
+
+        Returns:
+            The rule; `times` tells how many calls it affected.
+        """
+        fileno = None if on is None else on.fileno()
+        return self.table.add(
+            Rule(call, list(errors) * repeat, list(answers or ()) * repeat, skip, fileno)
+        )
+
+    def emfile(self) -> AbstractContextManager[None]:
+        """Inside, every call that needs a new descriptor fails with EMFILE."""
+        return out_of_descriptors()
+
+    def signal_storm(self, interval: float = 0.001) -> AbstractContextManager[list[int]]:
+        """Inside, the main thread's system calls are interrupted at 1 kHz."""
+        return signal_storm(interval)
+
+    def canary(self, number: int) -> Canary:
+        """Occupy a descriptor number that was just closed, and notice whoever touches it."""
+        return self.keep(Canary(number))
+
+    # -- Judging
+
+    def check(self, condition: object, message: str) -> None:
+        """Fail the scenario with `message` unless `condition` holds."""
+        if not condition:
+            raise AssertionError(message)
+
+    def equal(self, seen: Any, expected: Any, what: str) -> None:
+        """Fail unless `seen` equals `expected`; `what` says what was looked at."""
+        if seen != expected:
+            raise AssertionError(f"{what}: {describe(seen)}, expected {describe(expected)}")
+
+    def permit(self, variant: str) -> None:
+        """Record which of the scenario's declared variants was seen.
+
+        Raises:
+            AssertionError: it is not declared.
+        """
+        if variant not in self._permits:
+            allowed = ", ".join(self._permits) or "none"
+            raise AssertionError(f"variant {variant!r} is not permitted; allowed: {allowed}")
+        self.variant = variant
+        self.trace.event("lab", "permit", variant)
+
+    def note(self, text: str) -> None:
+        """Record a step in the trace; the same on every backend."""
+        self.trace.event("lab", "note", text)
+
+    def info(self, name: str, value: Any) -> None:
+        """Record a measured value; it is never judged."""
+        self.information[name] = value
+        self.trace.mark("lab", "info", f"{name} = {value}")
+
+    def unsupported(self, reason: str) -> None:
+        """End the scenario as UNSUPPORTED: this machine cannot provoke what it needs."""
+        raise ScenarioUnsupported(reason)
+
+    # -- The end
+
+    async def fresh_echo(self) -> None:
+        """The loop still serves: a new connection is accepted, and echoes (an oracle)."""
+        self.table.clear()
+        listener = self.subject.listen(socket.AF_INET, ("127.0.0.1", 0), 8, reuse_port=False)
+        try:
+            with Peer(socket.create_connection(listener.getsockname(), SAFETY)) as peer:
+                stream = await listener.accept()
+                try:
+                    peer.send(b"still there?")
+                    data = await stream.recv(100)
+                    await stream.sendall(data)
+                    self.equal(peer.drain(len(data)), b"still there?", "a fresh echo afterwards")
+                finally:
+                    stream.close()
+        finally:
+            listener.close()
+
+    async def finish(self) -> None:
+        """End what the scenario left: operations, helper threads, sockets, files."""
+        self.table.clear()
+        for op in self._ops:
+            if not op.done:
+                op.task.cancel()
+        for thing in reversed(self._to_close):
+            thing.close()
+        for op in self._ops:
+            await op.finished.wait()
+        for thread in self._threads:
+            await thread.finished.wait()
+            thread.join()
+            if thread.error is not None and not thread.told:
+                self.surfaced.append(thread.error)
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+
+class LabThread(threading.Thread):
+    """A helper thread that keeps what its function returned or raised."""
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], finished: Any) -> None:
+        super().__init__(name=f"helper-{getattr(function, '__name__', 'call')}", daemon=True)
+        self._function = function
+        self._args = args
+        self.finished = finished
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.told = False
+
+    def run(self) -> None:
+        """Call the function."""
+        try:
+            self.value = self._function(*self._args)
+        except BaseException as exc:  # noqa: BLE001 - handed to who joins
+            self.error = exc
+        finally:
+            self.finished.set()
+
+
+def _family(kind: str) -> int:
+    if kind not in ("tcp", "unix"):
+        raise ValueError(f"kind {kind!r}: allowed are tcp and unix")
+    return socket.AF_INET if kind == "tcp" else socket.AF_UNIX

@@ -1,0 +1,334 @@
+"""Subjects: what is tested, behind a small adapter, and the run of one scenario against one.
+
+A scenario talks to its `Lab`, the lab to a `Subject`. The sockets, acceptors and timers that a
+subject hands out have the methods of this project's own (which are those of `socket`), so an
+adapter for another event loop wraps its objects to look like them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import threading
+import traceback
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import reactor
+from reactor.operation import PARKED
+
+from .clock import FakeClock
+from .errors import ScenarioUnsupported
+from .faults import FaultTable, lab_system
+from .lab import Lab
+from .trace import Trace
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Awaitable, Callable
+
+    from .scenario import Scenario
+
+
+class Subject(Protocol):
+    """What the lab needs of an event loop."""
+
+    name: str
+
+    def stream(self, sock: socket.socket) -> Any:
+        """Take a connected or fresh stdlib socket over as a stream of the subject."""
+
+    def fresh_stream(self, family: int) -> Any:
+        """Make an unconnected stream."""
+
+    def listen(self, family: int, address: Any, backlog: int, *, reuse_port: bool) -> Any:
+        """Make a listening acceptor."""
+
+    def acceptor(self, family: int) -> Any:
+        """Make an acceptor that is neither bound nor listening."""
+
+    def timer(self) -> Any:
+        """Make a timer."""
+
+    def spawn(self, function: Callable[..., Awaitable[Any]], *args: Any, name: str) -> Any:
+        """Start a task; it has `cancel()`."""
+
+    def post(self, function: Callable[..., object], *args: Any) -> None:
+        """Have a function called by the loop, from any thread."""
+
+    def event(self) -> Any:
+        """Make an event: `set()` from any thread, `await wait()`."""
+
+    async def turn(self) -> None:
+        """Let everything that can run have one turn."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait on the subject's clock."""
+
+    def now(self) -> float:
+        """Return the subject's clock."""
+
+    def quiet(self) -> bool:
+        """Tell whether nothing but the calling task can run."""
+
+    def counters(self) -> dict[str, int]:
+        """Return what the subject counts; at least ``waits``."""
+
+    def left_over(self) -> dict[str, int]:
+        """Return what is still alive: tasks, timers, descriptors."""
+
+
+class ReactorSubject:
+    """This project's own reactor."""
+
+    name = "reactor"
+
+    def __init__(self, context: reactor.IoContext) -> None:
+        self.context = context
+
+    def stream(self, sock: socket.socket) -> reactor.StreamSocket:
+        """Take a stdlib socket over."""
+        return reactor.StreamSocket.from_socket(sock, self.context)
+
+    def fresh_stream(self, family: int) -> reactor.StreamSocket:
+        """Make an unconnected stream."""
+        return reactor.StreamSocket(family, context=self.context)
+
+    def acceptor(self, family: int) -> reactor.Acceptor:
+        """Make an acceptor that is not listening."""
+        return reactor.Acceptor(family, context=self.context)
+
+    def listen(
+        self, family: int, address: Any, backlog: int, *, reuse_port: bool
+    ) -> reactor.Acceptor:
+        """Make a listening acceptor."""
+        acceptor = self.acceptor(family)
+        acceptor.bind(address, reuse_port=reuse_port)
+        acceptor.listen(backlog)
+        return acceptor
+
+    def timer(self) -> reactor.Timer:
+        """Make a timer."""
+        return reactor.Timer(context=self.context)
+
+    def spawn(
+        self, function: Callable[..., Awaitable[Any]], *args: Any, name: str
+    ) -> reactor.Task[Any]:
+        """Start a task."""
+        return self.context.spawn(function, *args, name=name)
+
+    def post(self, function: Callable[..., object], *args: Any) -> None:
+        """Have a function called."""
+        self.context.post(function, *args)
+
+    def event(self) -> reactor.Event:
+        """Make an event."""
+        return reactor.Event(context=self.context)
+
+    async def turn(self) -> None:
+        """One turn of everybody, the poller included."""
+        await reactor.sleep(0)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await reactor.sleep(seconds)
+
+    def now(self) -> float:
+        """The context's clock."""
+        return self.context.time()
+
+    def quiet(self) -> bool:
+        """Every other task is parked, and no posted call waits or runs."""
+        scheduler = self.context.scheduler
+        me = reactor.current_task()
+        with scheduler.mutex:
+            parked = all(
+                task is me or (task.operation is not None and task.operation.state is PARKED)
+                for task in scheduler.tasks
+            )
+            return parked and not any(callable(item) for item in list(scheduler.queue))
+
+    def counters(self) -> dict[str, int]:
+        """The context's counters."""
+        return dataclasses.asdict(self.context.counters())
+
+    def left_over(self) -> dict[str, int]:
+        """What the scenario and its lab should have ended."""
+        return {
+            "tasks": self.context.task_count,
+            "timers": self.context.timer_count,
+            "descriptors": self.context.descriptor_count,
+        }
+
+
+@dataclass
+class SubjectReport:
+    """How one run of one scenario went, as seen from inside the process."""
+
+    status: str = "ERROR"
+    reason: str = ""
+    variant: str | None = None
+    trace: list[dict[str, Any]] = field(default_factory=list)
+    timeline: list[dict[str, Any]] = field(default_factory=list)
+    counters: dict[str, int] = field(default_factory=dict)
+    oracles: list[dict[str, Any]] = field(default_factory=list)
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+#: The context under test in this process, for the watchdog that describes a hang.
+_current: list[reactor.IoContext] = []
+
+
+def current_dump() -> str:
+    """Describe what the reactor is doing right now; callable from any thread, never blocks long."""
+    if not _current:
+        return "no context is running"
+    context = _current[-1]
+    if not context.scheduler.mutex.acquire(timeout=1):  # type: ignore[call-arg]
+        return "the scheduler's mutex is held: a thread is stuck inside it"
+    context.scheduler.mutex.release()
+    return str(context.dump())
+
+
+def run_scenario(
+    scenario: Scenario,
+    *,
+    spec: str,
+    system: str,
+    seed: int,
+    threads: int,
+    sink: Callable[[dict[str, Any]], None],
+) -> SubjectReport:
+    """Run `scenario` against the reactor with backend `spec`, in this process.
+
+    Args:
+        scenario: what to run.
+        spec: backend specification, such as ``epoll+pipe``.
+        system: ``live`` or ``posix``.
+        seed: of the lab's random numbers.
+        threads: how many threads run the context.
+        sink: is given each trace and timeline event as it happens.
+
+    Returns:
+        The report; failures of the scenario and of the oracles are in it, never raised.
+    """
+    trace = Trace(sink)
+    clock = FakeClock() if scenario.clock == "fake" else None
+    table = FaultTable()
+    made = lab_system(system, table, clock)
+    report = SubjectReport(trace=trace.events, timeline=trace.timeline)
+    context = reactor.IoContext(spec, system=made)
+    _current.append(context)
+    try:
+        subject = ReactorSubject(context)
+        lab = Lab(
+            subject=subject,
+            trace=trace,
+            table=table,
+            clock=clock,
+            rng=random.Random(seed),
+            make_context=lambda: reactor.IoContext(spec, system=made),
+            permits=scenario.permits,
+        )
+        _drive(context, lab, scenario, threads, report)
+        report.variant = lab.variant
+        report.info = lab.information
+        report.counters = subject.counters()
+        _judge(report, subject, table)
+    finally:
+        _close(context, report)
+        _current.pop()
+    return report
+
+
+def _drive(
+    context: reactor.IoContext, lab: Lab, scenario: Scenario, threads: int, report: SubjectReport
+) -> None:
+    async def main() -> None:
+        try:
+            await scenario.function(lab)
+            await lab.fresh_echo()
+        except ScenarioUnsupported as exc:
+            report.status, report.reason = "UNSUPPORTED", str(exc)
+        except AssertionError as exc:
+            report.status, report.reason = "FAIL", _first_line(exc)
+            _explain(exc)
+        except BaseException as exc:  # noqa: BLE001 - whatever it is, it is the result
+            report.status = "FAIL"
+            report.reason = f"{type(exc).__name__}: {_first_line(exc)}"
+            _explain(exc)
+        else:
+            report.status = "PASS"
+        finally:
+            await lab.finish()
+            context.stop()
+
+    guard = context.work_guard()
+    helpers = [
+        threading.Thread(target=_run_quietly, args=(context, lab), name=f"run-{number}")
+        for number in range(1, threads)
+    ]
+    task = context.spawn(main, name="scenario")
+    for helper in helpers:
+        helper.start()
+    try:
+        while not task.done:
+            if not _run_once(context, lab):
+                break
+    finally:
+        guard.release()
+        context.stop()
+        for helper in helpers:
+            helper.join()
+    if lab.surfaced and report.status == "PASS":
+        exc = lab.surfaced[0]
+        report.status = "FAIL"
+        report.reason = f"came out of run(): {type(exc).__name__}: {_first_line(exc)}"
+        _explain(exc)
+
+
+def _run_once(context: reactor.IoContext, lab: Lab) -> bool:
+    """Run until the scenario's end stops it; True when an exception came out of `run` instead."""
+    try:
+        context.run()
+    except BaseException as exc:  # noqa: BLE001 - nothing is swallowed (law 10)
+        lab.surfaced.append(exc)
+        return True
+    return False
+
+
+def _run_quietly(context: reactor.IoContext, lab: Lab) -> None:
+    while not context.stopped and _run_once(context, lab):
+        pass
+
+
+def _judge(report: SubjectReport, subject: ReactorSubject, table: FaultTable) -> None:
+    """The oracles that look at the subject from inside."""
+    table.clear()
+    left = subject.left_over()
+    for name, count in left.items():
+        report.oracles.append(
+            {
+                "name": f"no-leaked-{name}",
+                "ok": count == 0,
+                "detail": "" if count == 0 else f"{count} left: {subject.context.dump()}",
+            }
+        )
+
+
+def _close(context: reactor.IoContext, report: SubjectReport) -> None:
+    detail = ""
+    try:
+        context.close()
+    except BaseException as exc:  # noqa: BLE001 - it is a finding
+        detail = f"{type(exc).__name__}: {_first_line(exc)}"
+    report.oracles.append({"name": "clean-close", "ok": not detail, "detail": detail})
+
+
+def _first_line(exc: BaseException) -> str:
+    text = str(exc).strip() or type(exc).__name__
+    return text.splitlines()[0]
+
+
+def _explain(exc: BaseException) -> None:
+    traceback.print_exception(exc)
