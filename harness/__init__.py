@@ -1,0 +1,1 @@
+"""The harness: runs identical scenarios against every backend, each in a process of its own."""
