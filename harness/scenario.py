@@ -37,6 +37,7 @@ LAWS: Final = 10
 _WORD = r"[a-z0-9]+(?:-[a-z0-9]+)*"
 _ID = re.compile(rf"{_WORD}(?:\.{_WORD})+")
 _NAME = re.compile(_WORD)
+_CAPABILITY = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 
 
 class ScenarioError(HarnessError):
@@ -154,7 +155,7 @@ def _problems(made: Scenario) -> Iterator[str]:
         yield f"clock must be {' or '.join(get_args(Clock))}, not {made.clock!r}"
     if not isinstance(made.provenance, str) or not made.provenance.strip():
         yield "provenance is empty: name the bug, issue or manual page that it comes from"
-    if not all(isinstance(name, str) and _NAME.fullmatch(name) for name in made.needs):
+    if not all(isinstance(name, str) and _CAPABILITY.fullmatch(name) for name in made.needs):
         yield f"needs must be names of capabilities, not {made.needs!r}"
     for name, reason in made.permits.items():
         if not isinstance(reason, str) or not reason.strip():
