@@ -236,9 +236,26 @@ class Lab:
             raise AssertionError(f"{label} was to park, but ended: {op.result}")
         return op
 
+    def start_cancelled(
+        self, label: str, function: Callable[..., Awaitable[Any]], *args: Any
+    ) -> Op:
+        """Start an operation inside a scope that is cancelled already."""
+        return self.start(label, self.subject.cancelled, function, *args)
+
+    def start_within(
+        self, label: str, seconds: float, function: Callable[..., Awaitable[Any]], *args: Any
+    ) -> Op:
+        """Start an operation under a deadline of `seconds`; TimeoutError if that cuts it."""
+        return self.start(label, self.subject.within, seconds, function, *args)
+
     def cancel(self, op: Op) -> None:
         """Cancel the task of an operation."""
         self.trace.event(op.label, "cancel")
+        op.task.cancel()
+
+    def cancel_silently(self, op: Op) -> None:
+        """As `cancel`, but only on the timeline: for a cancel whose moment depends on scheduling."""
+        self.trace.mark(op.label, "cancel")
         op.task.cancel()
 
     async def outcome(self, op: Op) -> Outcome:
@@ -318,6 +335,18 @@ class Lab:
         self._threads.append(thread)
         thread.start()
         return thread
+
+    def when_asleep(self, function: Callable[..., Any], *args: Any) -> LabThread:
+        """Start a helper thread that calls ``function(*args)`` once the loop is blocked."""
+
+        def wait_and_call() -> Any:
+            # A condition polled from outside, not a time to wait: the subject is not touched.
+            pause = threading.Event()
+            while not self.subject.asleep():
+                pause.wait(0.0005)
+            return function(*args)
+
+        return self.thread(wait_and_call)
 
     async def join(self, thread: LabThread) -> Any:
         """Wait for a helper thread without blocking the loop; returns what its function returned.

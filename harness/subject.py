@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import reactor
 from reactor.operation import PARKED
+from reactor.signals import WAITING
 
 from .clock import FakeClock
 from .errors import ScenarioUnsupported
@@ -67,6 +68,17 @@ class Subject(Protocol):
 
     def now(self) -> float:
         """Return the subject's clock."""
+
+    async def cancelled(self, function: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+        """Await ``function(*args)`` in a scope that is cancelled already."""
+
+    async def within(
+        self, seconds: float, function: Callable[..., Awaitable[Any]], *args: Any
+    ) -> Any:
+        """Await ``function(*args)`` under a deadline; TimeoutError when that cuts it."""
+
+    def asleep(self) -> bool:
+        """Tell whether a thread of the loop is blocked in the poller."""
 
     def quiet(self) -> bool:
         """Tell whether nothing but the calling task can run."""
@@ -136,6 +148,28 @@ class ReactorSubject:
     def now(self) -> float:
         """The context's clock."""
         return self.context.time()
+
+    async def cancelled(self, function: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+        """Run in a cancelled scope; what ends the operation is raised on, out of the scope."""
+        with reactor.CancelScope() as scope:
+            scope.cancel()
+            try:
+                return await function(*args)
+            except reactor.OperationCancelled as exc:
+                cut = exc
+                raise
+        raise cut
+
+    async def within(
+        self, seconds: float, function: Callable[..., Awaitable[Any]], *args: Any
+    ) -> Any:
+        """Run under a timeout."""
+        with reactor.timeout(seconds):
+            return await function(*args)
+
+    def asleep(self) -> bool:
+        """The leader is in a wait that may block."""
+        return self.context.scheduler.signal.leader is WAITING
 
     def quiet(self) -> bool:
         """Every other task is parked, and no posted call waits or runs."""

@@ -73,10 +73,6 @@ class Slot:
             scheduler.claims_ready += 1
             scheduler.queue.append(op.task)
 
-    def forget(self) -> None:
-        """Stop believing in readiness: what comes from now on is news. For a connect about to begin."""
-        self.seen = self.edges
-
     def believe(self) -> None:
         """Believe in readiness again, after an attempt that failed for another reason than the socket."""
         with self.descriptor.scheduler.mutex:
@@ -117,7 +113,12 @@ class IoOperation(Operation):
         return True
 
     def vacate(self) -> None:
-        """Tell a level-triggered poller that nobody waits here any more."""
+        """Free the slot: the next operation need not wait until this one's task has run.
+
+        Readiness does not come here but through `Slot.ready`: then the slot stays taken until
+        the operation has performed, so that no other one overtakes it.
+        """
+        self.slot.op = IoOperation(self.slot)
         descriptor = self.slot.descriptor
         if descriptor.scheduler.level:
             descriptor.scheduler.backend.interest_changed(descriptor)

@@ -139,6 +139,7 @@ class Operation:
         if self.state is DEFERRED:  # its task is on the queue already
             self.state = DEFERRED.claim
             self.cause = cause
+            self.vacate()
             assert self.task is not None
             self.task.scheduler.claims[cause] += 1
             return True

@@ -12,7 +12,6 @@ from .dispatch import perform
 from .errors import IncompleteReadError, OperationCancelled
 from .gather import MAX_SEND, Gather
 from .local import current_context
-from .operation import IDLE
 from .socketbase import SocketBase
 from .timing import sleep
 
@@ -33,6 +32,20 @@ _UNIX_RETRY = 0.005
 
 #: Buffers whose `len` is their size in bytes; any other is looked at through a memoryview.
 _FLAT = (bytes, bytearray)
+
+
+class _QueueFull(Exception):  # noqa: N818 - never leaves this module
+    """A Unix listener has no room; there is nothing to wait for."""
+
+
+class _Connect:
+    """How far a connect has come."""
+
+    __slots__ = ("address", "begun")
+
+    def __init__(self, address: Any) -> None:
+        self.address = address
+        self.begun = False
 
 
 class StreamSocket(SocketBase):
@@ -189,33 +202,38 @@ class StreamSocket(SocketBase):
             ConnectionRefusedError and other OSError: as the system says, at once or later.
             BusyError: a connect or a send is pending.
         """
-        sock = self._open()
+        self._open()
         slot = self._write
+        begun = _Connect(address)
         while True:
-            if slot.op.state is not IDLE:
-                raise self._descriptor.busy(slot)
-            # What the poller said of the unconnected socket (Linux: writable and hung up) must
-            # not be taken for the answer. Before the call: what comes after it may be.
-            slot.forget()
+            slot.believe()  # the first attempt is the call itself, whatever the poller said so far
             try:
-                sock.connect(address)
-            except BlockingIOError as exc:
-                if exc.errno == errno.EAGAIN and errno.EAGAIN != errno.EINPROGRESS:
-                    await self._rest(_UNIX_RETRY)
-                    sock = self._open()
-                    continue
-                await perform(slot, self._connected, address)
-            except InterruptedError:
-                # POSIX connect(): after EINTR it goes on asynchronously.
-                await perform(slot, self._connected, address)
+                await perform(slot, self._connect_step, begun)
+            except _QueueFull:
+                await self._rest(_UNIX_RETRY)
             else:
-                slot.believe()
-            self._read.believe()
-            self._connected_once = True
-            return
+                break
+        self._read.believe()
+        self._connected_once = True
 
-    def _connected(self, address: Any, _: int) -> None:
-        """Tell how the connect went: raises its error, or BlockingIOError while it is pending."""
+    def _connect_step(self, connect: _Connect, _: int) -> None:
+        """Begin to connect, or tell how it went; raises BlockingIOError while it is pending."""
+        if connect.begun:
+            self._connected(connect.address)
+            return
+        try:
+            self._sock.connect(connect.address)
+        except InterruptedError:
+            # POSIX connect(): after EINTR it goes on asynchronously.
+            connect.begun = True
+            raise BlockingIOError from None
+        except BlockingIOError as exc:
+            if exc.errno != errno.EINPROGRESS:
+                raise _QueueFull from exc
+            connect.begun = True
+            raise
+
+    def _connected(self, address: Any) -> None:
         sock = self._sock
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
