@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.lab import Lab
+from harness.scenario import load_file
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -52,3 +55,16 @@ def test_the_diagrams_are_those_of_the_tables():
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_example_scenario_is_one(tmp_path):
+    """The scenario of `docs/scenarios.md` can be pasted, and the lab has all that the page names."""
+    page = (ROOT / "docs/scenarios.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    pasted = tmp_path / "pasted.py"
+    pasted.write_text(code, encoding="utf-8")
+    (example,) = load_file(pasted)
+    assert example.family == "cancel"
+    assert example.law_text
+    names = set(re.findall(r"\blab\.(\w+)", page)) - {"rng"}
+    assert names <= set(dir(Lab)), names - set(dir(Lab))
