@@ -57,8 +57,10 @@ class Events:
     def all(self) -> list[dict[str, Any]]:
         """Return what is kept, with an event that says how much is missing."""
         missing = self.count - len(self.head) - len(self.tail)
-        cut = [{"event": "cut", "detail": f"{missing} events"}] if missing else []
-        return [*self.head, *cut, *self.tail]
+        if not missing:
+            return [*self.head, *self.tail]
+        cut = {**self.head[-1], "event": "cut", "detail": f"{missing} events"}
+        return [*self.head, cut, *self.tail]
 
 
 @dataclass
@@ -285,7 +287,7 @@ class Server:
         timed_out = False
         # Not epoll or kqueue: the child would inherit one more descriptor.
         with getattr(selectors, "PollSelector", selectors.SelectSelector)() as selector:
-            for fd in (*takers, self._wake, self._control):
+            for fd in (*takers, self._wake.fileno(), self._control.fileno()):
                 selector.register(fd, selectors.EVENT_READ)
             while code is None:
                 left = deadline - time.monotonic()
@@ -299,10 +301,10 @@ class Server:
                         takers[key.fd](data)
                         if not data:
                             selector.unregister(key.fd)
-                    elif key.fileobj is self._wake:
+                    elif key.fd == self._wake.fileno():
                         self._wake.recv(_CHUNK)
                     elif self._control.recv(1, socket.MSG_PEEK):
-                        selector.unregister(self._control)  # the next order, early
+                        selector.unregister(key.fd)  # the next order, early
                     else:
                         self._kill(pid)
                         raise SystemExit("the engine is gone")
