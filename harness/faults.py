@@ -182,7 +182,7 @@ class LabSystem(System):
 
     def adopt(self, sock: socket.socket) -> socket.socket:
         """Put the fault table before the socket's calls."""
-        if not isinstance(sock, FaultSocket):
+        if isinstance(sock, socket.socket) and not isinstance(sock, FaultSocket):
             sock = FaultSocket.of(sock, self.table)
         return super().adopt(sock)
 

@@ -336,13 +336,15 @@ class Lab:
         thread.start()
         return thread
 
-    def when_asleep(self, function: Callable[..., Any], *args: Any) -> LabThread:
-        """Start a helper thread that calls ``function(*args)`` once the loop is blocked."""
+    def when_asleep(self, function: Callable[..., Any], *args: Any, op: Op) -> LabThread:
+        """Start a helper thread that calls ``function(*args)`` once `op` is parked and the loop
+        is blocked in its poller.
+        """
 
         def wait_and_call() -> Any:
             # A condition polled from outside, not a time to wait: the subject is not touched.
             pause = threading.Event()
-            while not self.subject.asleep():
+            while not (self.subject.parked(op.task) and self.subject.asleep()):
                 pause.wait(0.0005)
             return function(*args)
 

@@ -98,6 +98,16 @@ class Op:
         return self.result is not None
 
 
+async def observed(awaitable: Awaitable[Any]) -> Outcome:
+    """Await an operation in the calling task and return how it ended."""
+    try:
+        return Outcome("value", value=await awaitable)
+    except OperationCancelled as exc:
+        return Outcome("cancelled", error=exc, transferred=exc.transferred, cause=exc.cause_name)
+    except Exception as exc:  # noqa: BLE001 - it is the outcome
+        return Outcome("error", error=exc, transferred=getattr(exc, "transferred", 0))
+
+
 async def observe(
     op: Op, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...], trace: Trace
 ) -> None:
@@ -105,14 +115,14 @@ async def observe(
     result = Outcome("error", error=RuntimeError("did not end"))
     trace.mark(op.label, "runs")
     try:
-        result = Outcome("value", value=await function(*args))
-    except OperationCancelled as exc:
-        result = Outcome("cancelled", error=exc, transferred=exc.transferred, cause=exc.cause_name)
-    except Exception as exc:  # noqa: BLE001 - it is the outcome
-        result = Outcome("error", error=exc, transferred=getattr(exc, "transferred", 0))
+        result = await observed(_call(function, args))
     finally:
         if op.result is not None:
             raise AssertionError(f"{op.label} ended twice")
         op.result = result
         trace.mark(op.label, "ends", str(result))
         op.finished.set()
+
+
+async def _call(function: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> Any:
+    return await function(*args)

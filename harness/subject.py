@@ -80,6 +80,9 @@ class Subject(Protocol):
     def asleep(self) -> bool:
         """Tell whether a thread of the loop is blocked in the poller."""
 
+    def parked(self, task: Any) -> bool:
+        """Tell whether a task is suspended in an operation that nobody has ended yet."""
+
     def quiet(self) -> bool:
         """Tell whether nothing but the calling task can run."""
 
@@ -171,13 +174,18 @@ class ReactorSubject:
         """The leader is in a wait that may block."""
         return self.context.scheduler.signal.leader is WAITING
 
+    def parked(self, task: reactor.Task[Any]) -> bool:
+        """Its operation is PARKED."""
+        operation = task.operation
+        return operation is not None and operation.state is PARKED
+
     def quiet(self) -> bool:
         """Every other task is parked, and no posted call waits or runs."""
         scheduler = self.context.scheduler
         me = reactor.current_task()
         with scheduler.mutex:
             parked = all(
-                task is me or (task.operation is not None and task.operation.state is PARKED)
+                task is me or self.parked(task)
                 for task in scheduler.tasks
             )
             return parked and not any(callable(item) for item in list(scheduler.queue))

@@ -70,8 +70,8 @@ def describe(value: object) -> str:
     if value is None:
         return "None"
     if isinstance(value, (bytes, bytearray, memoryview)):
-        data = bytes(value)
-        return repr(data) if len(data) <= 32 else f"{len(data)} bytes"
+        size = memoryview(value).nbytes
+        return repr(bytes(value)) if size <= 32 else f"{size} bytes"
     if isinstance(value, bool | int | str):
         return repr(value)
     if isinstance(value, list | tuple):

@@ -337,7 +337,7 @@ async def from_other_thread(lab: Lab) -> None:
     sock, peer = lab.stream_pair()
     for number in range(20):
         recv = lab.start(f"recv {number}", sock.recv, 100)
-        thread = lab.when_asleep(sock.cancel if number % 2 else recv.task.cancel)
+        thread = lab.when_asleep(sock.cancel if number % 2 else recv.task.cancel, op=recv)
         (await lab.outcome(recv)).cancelled("cancel")
         lab.check(await lab.join(thread), "the cancel did not say that it ended something")
     peer.send(b"still fine")
