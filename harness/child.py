@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 #: Exit code of a child that could not report because its pipe had been closed under it.
 EXIT_MUTE = 81
 
+#: Exit code of a child that could not even begin; its output says why.
+EXIT_BROKEN = 82
+
 
 class SubjectModule(Protocol):
     """What the child needs of the module that runs scenarios."""
@@ -126,7 +129,7 @@ def main(scenario: Scenario, order: Order, subject: SubjectModule, channels: Cha
             code = EXIT_MUTE
     except BaseException:  # noqa: BLE001 - a forked child must not return into the fork server
         traceback.print_exc()
-        code = 1
+        code = EXIT_BROKEN
     finally:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
@@ -142,8 +145,11 @@ def _settle_in(channels: Channels) -> None:
     os.dup2(channels.output, 1)
     os.dup2(channels.output, 2)
     os.close(channels.output)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    # Fresh ones: the fork server's write into a file, and remember a position in it.
+    sys.stdout, sys.stderr = (
+        open(fd, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+        for fd in (1, 2)
+    )
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
     faulthandler.enable(channels.stacks, all_threads=True)

@@ -172,6 +172,8 @@ def classify(heard: Heard, exit_code: int, timed_out: float | None) -> tuple[Sta
     """
     if heard.error is not None:
         return Status.ERROR, heard.error
+    if exit_code == child.EXIT_BROKEN:
+        return Status.ERROR, "the child could not begin; its output says why"
     if timed_out is not None:
         if heard.end is None:
             return Status.TIMEOUT, f"no result within {timed_out:g} s; last: {heard.last}"
