@@ -145,10 +145,12 @@ class Session:
     Attributes:
         info: what the report says about the run.
         catalogue: all scenarios, of which some are run.
+        interrupted: whether Ctrl-C ended `run` early.
     """
 
     def __init__(self, options: RunOptions) -> None:
         options.check()
+        self.interrupted = False
         self.options = options
         self.catalogue = load(options.scenarios_dir)
         file = options.expectations or self.catalogue.folder / "expectations.toml"
@@ -175,10 +177,20 @@ class Session:
         exc: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the processes that it keeps."""
         self._pool.close()
 
     def run(self, chosen: Iterable[Scenario], on_result: OnResult | None = None) -> list[Result]:
-        """Run these scenarios; their results in the same order."""
+        """Run these scenarios; their results in the same order.
+
+        After Ctrl-C, or when the fork servers stop working, those without one are NOTRUN.
+
+        Raises:
+            PoolError: not even one scenario can be run.
+        """
         chosen = list(chosen)
         results: dict[str, Result] = {}
         attempts: dict[str, dict[int, Outcome]] = {}
@@ -204,6 +216,7 @@ class Session:
         try:
             self._pool.run((order for item in to_run for order in self._orders(item)), done)
         except KeyboardInterrupt:
+            self.interrupted = True
             why = "interrupted"
         except PoolError as exc:
             if not attempts:

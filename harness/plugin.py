@@ -1,0 +1,189 @@
+"""The pytest plugin: collects scenarios for one subject and runs each through the engine.
+
+    pytest -p harness.plugin scenarios --reactor-backend epoll -n auto
+
+A Python file in a folder called ``scenarios`` holds scenarios, unless its name begins with ``_``;
+each is an item named by its id. What the expectation file allows is an xfail, a missing capability
+a skip; everything else than PASS fails.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from reactor import backends
+
+from .engine import RunOptions, Session
+from .errors import HarnessError
+from .model import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from .model import Result
+    from .scenario import Scenario
+
+FOLDERS = ("scenarios", "_scenarios")
+
+_SEED = "reactor_seed"
+_seed_key = pytest.StashKey[int]()
+_sessions_key = pytest.StashKey[dict["Path", Session]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options that choose the subject."""
+    group = parser.getgroup("reactor", "scenarios of the reactor")
+    group.addoption(
+        "--reactor-backend",
+        metavar="SPEC",
+        help=f"backend such as epoll+pipe (${backends.ENVIRONMENT}, else the platform's best)",
+    )
+    group.addoption("--reactor-system", default="live", metavar="NAME", help="live or posix")
+    group.addoption("--reactor-subject", default="harness.subject", metavar="MODULE")
+    group.addoption("--reactor-threads", type=int, default=1, metavar="N")
+    group.addoption("--reactor-repeat", type=int, default=1, metavar="N", help="attempts at each")
+    group.addoption("--reactor-seed", type=int, metavar="N", help="of the first attempt")
+    group.addoption(
+        "--reactor-timeout", type=float, default=20.0, metavar="SECONDS", help="for one attempt"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Settle on one seed for all workers of pytest-xdist."""
+    given = config.getoption("--reactor-seed")
+    inherited = getattr(config, "workerinput", {}).get(_SEED)
+    fallback = secrets.randbits(32) if inherited is None else inherited
+    config.stash[_seed_key] = fallback if given is None else given
+    config.stash[_sessions_key] = {}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Give the seed to a worker of pytest-xdist."""
+    node.workerinput[_SEED] = node.config.stash[_seed_key]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the fork servers."""
+    for session in config.stash.get(_sessions_key, {}).values():
+        session.close()
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say what is tested, and with which seed."""
+    spec, seed = _spec(config), config.stash[_seed_key]
+    return f"reactor: backend {spec}, system {config.getoption('--reactor-system')}, seed {seed}"
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ScenarioFile | None:
+    """Collect a scenario module."""
+    if (
+        file_path.suffix == ".py"
+        and file_path.parent.name in FOLDERS
+        and not file_path.name.startswith("_")
+    ):
+        found: ScenarioFile = ScenarioFile.from_parent(parent, path=file_path)
+        return found
+    return None
+
+
+def _spec(config: pytest.Config) -> str:
+    given: str | None = config.getoption("--reactor-backend")
+    return given or os.environ.get(backends.ENVIRONMENT) or backends.available()[0]
+
+
+def _session(config: pytest.Config, folder: Path) -> Session:
+    """Return the engine's session for a folder of scenarios, one for each worker."""
+    sessions = config.stash[_sessions_key]
+    if folder not in sessions:
+        sessions[folder] = Session(
+            RunOptions(
+                spec=_spec(config),
+                jobs=1,  # pytest-xdist has the others
+                repeat=config.getoption("--reactor-repeat"),
+                seed=config.stash[_seed_key],
+                timeout_s=config.getoption("--reactor-timeout"),
+                system=config.getoption("--reactor-system"),
+                threads=config.getoption("--reactor-threads"),
+                scenarios_dir=folder,
+                subject=config.getoption("--reactor-subject"),
+            )
+        )
+    return sessions[folder]
+
+
+class ScenarioFile(pytest.File):
+    """One module of the catalogue."""
+
+    def collect(self) -> Iterator[ScenarioItem]:
+        """Collect its scenarios."""
+        try:
+            session = _session(self.config, self.path.parent)
+        except HarnessError as exc:
+            raise self.CollectError(str(exc)) from exc
+        for item in session.catalogue:
+            if item.source.partition(":")[0] == self.path.name:
+                yield ScenarioItem.from_parent(self, name=item.id, scenario=item, session_=session)
+
+
+class ScenarioItem(pytest.Item):
+    """One scenario."""
+
+    def __init__(self, *, scenario: Scenario, session_: Session, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._scenario = scenario
+        self._session = session_
+
+    def runtest(self) -> None:
+        """Run it in a process of its own."""
+        (result,) = self._session.run([self._scenario])
+        if self._session.interrupted:
+            raise KeyboardInterrupt
+        self.user_properties += [
+            ("status", str(result.status)),
+            ("variant", result.variant or ""),
+            ("replay", result.replay),
+        ]
+        for title, text in (
+            ("output", result.output),
+            ("dump", result.dump),
+            ("stacks", result.stacks),
+        ):
+            if text:
+                self.add_report_section("call", title, text)
+        if result.unexpected:
+            raise UnexpectedResult(result)
+        if result.status in {Status.UNSUPPORTED, Status.SKIP}:
+            pytest.skip(f"{result.status}: {result.reason}")
+        if result.status is not Status.PASS:
+            why = result.expected_reason or f"strictness {result.strictness}"
+            pytest.xfail(f"{result.status}: {result.reason} ({why})")
+
+    def repr_failure(
+        self, excinfo: pytest.ExceptionInfo[BaseException], *args: Any, **kwargs: Any
+    ) -> Any:
+        """Say what went wrong, and how to see it again; the engine's own frames say nothing."""
+        if isinstance(excinfo.value, UnexpectedResult | HarnessError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, *args, **kwargs)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Where it stands."""
+        line = int(self._scenario.source.rpartition(":")[2])
+        return self.path, line - 1, self._scenario.id
+
+
+class UnexpectedResult(Exception):
+    """A scenario ended in a way that nobody expects."""
+
+    def __init__(self, result: Result) -> None:
+        super().__init__(
+            f"{result.status}: {result.reason}\n"
+            f"law {result.law}: {result.law_text}\n"
+            f"replay: {result.replay}"
+        )
