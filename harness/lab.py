@@ -59,6 +59,7 @@ class Lab:
         rng: seeded random numbers; the only ones that a scenario may use.
         fake: the fake clock of a scenario declared with ``clock="fake"``; else None.
         table: the fault table (see `fault`).
+        threads: how many threads run the subject.
         surfaced: exceptions that came out of `run()`; a scenario that provokes one takes it out,
             what is left at the end fails the scenario.
         variant: the permitted variant that was seen, if the scenario declares some.
@@ -75,11 +76,13 @@ class Lab:
         rng: random.Random,
         make_context: Callable[[], reactor.IoContext],
         permits: Mapping[str, str],
+        threads: int = 1,
     ) -> None:
         self.subject = subject
         self.trace = trace
         self.table = table
         self.rng = rng
+        self.threads = threads
         self.variant: str | None = None
         self.information: dict[str, Any] = {}
         self.surfaced: list[BaseException] = []
@@ -177,6 +180,14 @@ class Lab:
         sock.connect(address)
         return self.peer(sock)
 
+    def connect_peer_later(self, listener: Any) -> Peer:
+        """Make a peer whose `connect` is called later, when there may be no descriptors left."""
+        address = listener.getsockname()
+        family = socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX
+        peer = self.peer(socket.socket(family))
+        peer.connect = lambda: peer.sock.connect(address)
+        return peer
+
     def aborted_peer(self, listener: Any) -> None:
         """Connect to a listener and reset the connection, before anybody has accepted it."""
         sock = socket.create_connection(listener.getsockname()[:2], SAFETY)
@@ -248,6 +259,11 @@ class Lab:
         """Start an operation under a deadline of `seconds`; TimeoutError if that cuts it."""
         return self.start(label, self.subject.within, seconds, function, *args)
 
+    async def settle_parked(self, op: Op) -> None:
+        """`settle`, and check that the operation is still pending."""
+        await self.settle()
+        self.still_parked(op)
+
     def cancel(self, op: Op) -> None:
         """Cancel the task of an operation."""
         self.trace.event(op.label, "cancel")
@@ -318,6 +334,18 @@ class Lab:
         )
         self.trace.mark("lab", "idle", str(measured))
         return measured
+
+    async def idle_untimed(self, seconds: float = 0.25) -> Idle:
+        """As `idle`, with no timer armed: a helper thread ends the rest after `seconds`."""
+        await self.settle()
+        waits = self.subject.counters()["waits"]
+        cpu = time.process_time()
+        await self.join(self.thread(threading.Event().wait, seconds))
+        return Idle(
+            waits=self.subject.counters()["waits"] - waits,
+            cpu=time.process_time() - cpu,
+            seconds=seconds,
+        )
 
     async def check_no_spin(self, seconds: float = 0.25) -> None:
         """Check that an idle subject neither polls nor burns CPU (law 2)."""

@@ -13,6 +13,7 @@ import struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 #: Seconds after which a peer that waits for the subject gives up.
@@ -50,6 +51,7 @@ class Peer:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         sock.settimeout(SAFETY)
+        self.connect: Callable[[], None] = _connected_already
 
     # -- Sending
 
@@ -157,6 +159,10 @@ class Peer:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _connected_already() -> None:
+    raise AssertionError("this peer is connected already")
 
 
 def linger_zero(sock: socket.socket) -> None:

@@ -184,10 +184,7 @@ class ReactorSubject:
         scheduler = self.context.scheduler
         me = reactor.current_task()
         with scheduler.mutex:
-            parked = all(
-                task is me or self.parked(task)
-                for task in scheduler.tasks
-            )
+            parked = all(task is me or self.parked(task) for task in scheduler.tasks)
             return parked and not any(callable(item) for item in list(scheduler.queue))
 
     def counters(self) -> dict[str, int]:
@@ -271,6 +268,7 @@ def run_scenario(
             rng=random.Random(seed),
             make_context=lambda: reactor.IoContext(spec, system=made),
             permits=scenario.permits,
+            threads=threads,
         )
         _drive(context, lab, scenario, threads, report)
         report.variant = lab.variant

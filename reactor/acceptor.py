@@ -74,9 +74,7 @@ class Acceptor(SocketBase):
         self._gate = Gate(self._context.scheduler, "its turn to accept")
         self._read = self._descriptor.read
 
-    def bind(
-        self, address: Any, *, reuse_address: bool = True, reuse_port: bool = False
-    ) -> None:
+    def bind(self, address: Any, *, reuse_address: bool = True, reuse_port: bool = False) -> None:
         """Bind to `address`.
 
         Args:
@@ -157,7 +155,9 @@ class Acceptor(SocketBase):
 
     async def _back_off(self, error: OSError) -> None:
         if not self.pauses:  # once per acceptor: a server out of descriptors must not flood its log
-            _log.warning("accept: %s; trying again every %s s", os.strerror(error.errno or 0), BACK_OFF)
+            _log.warning(
+                "accept: %s; trying again every %s s", os.strerror(error.errno or 0), BACK_OFF
+            )
         self.pauses += 1
         await self._rest(BACK_OFF)
         self._read.believe()  # the connection is still in the queue, and no edge will say so
@@ -172,10 +172,9 @@ class Acceptor(SocketBase):
         return self._connections()
 
     async def _connections(self) -> AsyncIterator[StreamSocket]:
-        while True:
+        while not self.closed:  # it may be closed by who handles a connection
             try:
                 yield await self.accept()
             except OperationCancelled as exc:
-                if exc.cause is Cause.CLOSE and self.closed:
-                    return
-                raise
+                if exc.cause is not Cause.CLOSE or not self.closed:
+                    raise
