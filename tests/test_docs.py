@@ -58,7 +58,7 @@ def test_the_diagrams_are_those_of_the_tables():
 
 
 def test_the_example_scenario_is_one(tmp_path):
-    """The scenario of `docs/scenarios.md` can be pasted, and the lab has all that the page names."""
+    """The scenario of `docs/scenarios.md` can be pasted; the lab has what the page names."""
     page = (ROOT / "docs/scenarios.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     pasted = tmp_path / "pasted.py"
