@@ -158,13 +158,17 @@ def _settle_in(channels: Channels) -> None:
 def _watch(order: Order, subject: SubjectModule, channels: Channels) -> None:
     """Have the stacks, and the reactor's own dump, written down shortly before the deadline.
 
-    The stacks come from faulthandler's thread, which needs no GIL; the dump from a Python thread,
-    which is early enough to wait for its turn while something spins.
+    A Python thread does it, early enough to wait for its turn while something spins. If it gets
+    none, because C code keeps the GIL, faulthandler's own thread writes the stacks without it a
+    little later; only then, since walking the frames of a thread that runs may crash.
     """
-    faulthandler.dump_traceback_later(order.soft_s, file=channels.stacks)
+    last_s = (order.soft_s + order.timeout_s) / 2
+    faulthandler.dump_traceback_later(last_s, file=channels.stacks)
 
-    def write_dump() -> None:
+    def write_down() -> None:
         time.sleep(order.soft_s)
+        faulthandler.cancel_dump_traceback_later()
+        faulthandler.dump_traceback(channels.stacks)
         try:
             text = subject.current_dump()
         except Exception:  # noqa: BLE001 - a broken dump is still news
@@ -175,7 +179,7 @@ def _watch(order: Order, subject: SubjectModule, channels: Channels) -> None:
     # No signal may be delivered to the watchdog: scenarios count on their own thread getting them.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
-        threading.Thread(target=write_dump, name="watchdog", daemon=True).start()
+        threading.Thread(target=write_down, name="watchdog", daemon=True).start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 

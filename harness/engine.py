@@ -219,7 +219,8 @@ class Session:
             self.interrupted = True
             why = "interrupted"
         except PoolError as exc:
-            if not attempts:
+            outcomes = [outcome for found in attempts.values() for outcome in found.values()]
+            if all(outcome.status == Status.ERROR for outcome in outcomes):
                 raise
             why = str(exc)
         for item in chosen:
