@@ -17,13 +17,14 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from .errors import Unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from socket import socket as Socket  # noqa: N812 - `System.socket` hides the module's name
+    from types import TracebackType
 
 READABLE = 1
 WRITABLE = 2
@@ -33,17 +34,36 @@ class LockLike(Protocol):
     """What the scheduler needs of a lock."""
 
     def __enter__(self) -> bool: ...
-    def __exit__(self, *exc: object) -> None: ...
-    def acquire(self) -> bool: ...
-    def release(self) -> None: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> object: ...
+    def acquire(self) -> bool:
+        """As `threading.Lock.acquire`."""
+        ...
+
+    def release(self) -> None:
+        """As `threading.Lock.release`."""
+        ...
 
 
 class ConditionLike(Protocol):
     """What the scheduler needs of a condition over that lock."""
 
-    def wait(self, timeout: float | None = None) -> bool: ...
-    def notify(self, n: int = 1) -> None: ...
-    def notify_all(self) -> None: ...
+    def wait(self, timeout: float | None = None) -> bool:
+        """As `threading.Condition.wait`."""
+        ...
+
+    def notify(self, n: int = 1) -> None:
+        """As `threading.Condition.notify`."""
+        ...
+
+    def notify_all(self) -> None:
+        """As `threading.Condition.notify_all`."""
+        ...
 
 
 class System:
@@ -59,7 +79,7 @@ class System:
     send_flags: int = getattr(socket, "MSG_NOSIGNAL", 0)
 
     #: Extensions beyond POSIX that a system may lack, and the name that shows each.
-    _names: dict[str, tuple[Any, str]] = {
+    _names: ClassVar[dict[str, tuple[Any, str]]] = {
         "epoll": (select, "epoll"),
         "kqueue": (select, "kqueue"),
         "poll": (select, "poll"),
@@ -108,7 +128,8 @@ class System:
     def socket(self, family: int, kind: int, proto: int = 0) -> Socket:
         """Open a non-blocking, close-on-exec socket."""
         if self.has("sock_nonblock"):
-            return self.adopt(socket.socket(family, kind | socket.SOCK_NONBLOCK, proto))
+            nonblocking = kind | socket.SOCK_NONBLOCK  # type: ignore[attr-defined,unused-ignore]
+            return self.adopt(socket.socket(family, nonblocking, proto))
         return self.adopt(socket.socket(family, kind, proto))
 
     def adopt(self, sock: Socket) -> Socket:
@@ -147,13 +168,9 @@ class System:
         """Return a new close-on-exec `select.kqueue`; `Unsupported` where there is none."""
         return self._need("kqueue")()
 
-    def kevent(self, *args: int, **kwargs: int) -> Any:
-        """Build a `select.kevent`."""
-        return self._need_kevent()(*args, **kwargs)
-
-    def _need_kevent(self) -> Any:
-        self._need("kqueue")
-        return select.kevent  # type: ignore[attr-defined,unused-ignore]
+    def kevent(self, *args: int) -> Any:
+        """Build a `select.kevent`; only for who has a kqueue."""
+        return select.kevent(*args)  # type: ignore[attr-defined,unused-ignore]
 
     def poll(self) -> Any:
         """Return a new `select.poll` object."""
@@ -195,7 +212,7 @@ class System:
     def pipe(self) -> tuple[int, int]:
         """Return the read and the write end of a non-blocking, close-on-exec pipe."""
         if self.has("pipe2"):
-            return os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)  # type: ignore[attr-defined,unused-ignore]
+            return os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)  # type: ignore[attr-defined,no-any-return,unused-ignore]
         ends = os.pipe()  # PEP 446: close-on-exec already
         for fd in ends:
             flags = fcntl.fcntl(fd, fcntl.F_GETFL)

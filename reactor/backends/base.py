@@ -32,6 +32,7 @@ import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import BackendError, Unsupported
+from ..scheduler import MAX_WAIT
 from ..wakers import EventfdWaker, PipeWaker
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 Ready = "list[tuple[Descriptor, int]]"
 
-WAKERS: dict[str, type[EventfdWaker] | type[PipeWaker]] = {
+WAKERS: dict[str, type[EventfdWaker | PipeWaker]] = {
     "eventfd": EventfdWaker,
     "pipe": PipeWaker,
 }
@@ -152,9 +153,22 @@ class Backend:
     # -- What all of them share
 
     def register(self, descriptor: Descriptor) -> None:
-        """Start watching `descriptor`; on an error nothing has changed."""
-        self.add(descriptor)
-        self.descriptors[descriptor.fd] = descriptor
+        """Start watching `descriptor`; on an error nothing has changed.
+
+        It is in the table before the poller has it: the leader may be told of it at once, and an
+        edge that finds nobody in the table is lost.
+        """
+        fd = descriptor.fd
+        before = self.descriptors.get(fd)
+        self.descriptors[fd] = descriptor
+        try:
+            self.add(descriptor)
+        except BaseException:
+            if before is None:
+                del self.descriptors[fd]
+            else:
+                self.descriptors[fd] = before
+            raise
 
     def deregister(self, descriptor: Descriptor) -> None:
         """Stop watching `descriptor`, before its number is closed."""
@@ -167,10 +181,13 @@ class Backend:
         return self.waker.wake()
 
     def set_deadline(self, deadline: float, now: float) -> None:
-        """Arm the kernel timer for `deadline`, unless it is armed for it already."""
+        """Arm the kernel timer for `deadline`, unless it is armed for it already.
+
+        For a far one it goes off early, as `MAX_WAIT` says of timeouts, and is armed again.
+        """
         if deadline != self._deadline:
             self._deadline = deadline
-            self.arm(None if deadline == math.inf else max(deadline - now, 0.0))
+            self.arm(None if deadline == math.inf else min(max(deadline - now, 0.0), MAX_WAIT))
 
     def timer_fired(self) -> None:
         """The kernel timer went off: it is disarmed now."""
