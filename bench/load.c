@@ -1,0 +1,191 @@
+/* The load of the benchmarks: one thread, edge-free epoll, nothing allocated per operation.
+ *
+ *   load echo  PORT CONNECTIONS SIZE SECONDS    keep one message in flight on each connection
+ *   load churn PORT CONNECTIONS COUNT           open, send a byte, receive it, close; COUNT times
+ *
+ * Prints one JSON object. Anything unexpected ends it with a message and status 1.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef IP_BIND_ADDRESS_NO_PORT
+#define IP_BIND_ADDRESS_NO_PORT 24
+#endif
+
+#define BUCKETS 200000 /* microseconds; what is slower counts as this */
+
+struct connection {
+    int fd;
+    int connected;
+    size_t sent, received;
+    double began;
+};
+
+static int poller;
+static char *message, *scratch;
+static size_t size;
+static uint32_t latency[BUCKETS];
+static struct sockaddr_in server = {.sin_family = AF_INET};
+
+static void die(const char *what) {
+    fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void watch(int op, struct connection *c, uint32_t events) {
+    struct epoll_event e = {.events = events, .data.ptr = c};
+    if (epoll_ctl(poller, op, c->fd, &e)) die("epoll_ctl");
+}
+
+/* Each connection comes from another loopback address: closed ones keep their port for a minute. */
+static void begin(struct connection *c, long number) {
+    int one = 1;
+    memset(c, 0, sizeof *c);
+    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (c->fd < 0) die("socket");
+    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    struct sockaddr_in from = {.sin_family = AF_INET};
+    from.sin_addr.s_addr = htonl(0x7f010001u + (uint32_t)(number % 250) * 256);
+    setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+    if (bind(c->fd, (struct sockaddr *)&from, sizeof from)) die("bind");
+    if (connect(c->fd, (struct sockaddr *)&server, sizeof server) && errno != EINPROGRESS)
+        die("connect");
+    watch(EPOLL_CTL_ADD, c, EPOLLOUT);
+}
+
+static void finish_connect(struct connection *c) {
+    int error = 0;
+    socklen_t length = sizeof error;
+    getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &length);
+    if (error) {
+        errno = error;
+        die("connect");
+    }
+    c->connected = 1;
+}
+
+/* Send what is left of the message; a full buffer waits for room. */
+static void push(struct connection *c, int waiting) {
+    while (c->sent < size) {
+        ssize_t n = send(c->fd, message + c->sent, size - c->sent, MSG_NOSIGNAL);
+        if (n < 0) {
+            if (errno != EAGAIN) die("send");
+            if (!waiting) watch(EPOLL_CTL_MOD, c, EPOLLIN | EPOLLOUT);
+            return;
+        }
+        c->sent += (size_t)n;
+    }
+    if (waiting) watch(EPOLL_CTL_MOD, c, EPOLLIN);
+}
+
+/* Receive; 1 when the whole message is back. */
+static int pull(struct connection *c) {
+    ssize_t n = recv(c->fd, scratch, size, 0);
+    if (n < 0) {
+        if (errno == EAGAIN) return 0;
+        die("recv");
+    }
+    if (n == 0) {
+        errno = ECONNRESET;
+        die("the server closed");
+    }
+    if (c->received + (size_t)n > size || memcmp(scratch, message + c->received, (size_t)n)) {
+        errno = EBADMSG;
+        die("not an echo");
+    }
+    c->received += (size_t)n;
+    return c->received == size;
+}
+
+static void note(double seconds) {
+    long us = (long)(seconds * 1e6);
+    latency[us < BUCKETS ? us : BUCKETS - 1]++;
+}
+
+static long quantile(double share, long total) {
+    long seen = 0;
+    for (long us = 0; us < BUCKETS; us++)
+        if ((seen += latency[us]) >= share * (double)total) return us;
+    return BUCKETS;
+}
+
+static void report(long operations, double elapsed) {
+    printf("{\"operations\": %ld, \"seconds\": %.6f, \"p50_us\": %ld, \"p99_us\": %ld}\n", operations,
+           elapsed, quantile(0.5, operations), quantile(0.99, operations));
+}
+
+int main(int argc, char **argv) {
+    if (argc < 5) {
+        fprintf(stderr, "usage: load echo|churn PORT CONNECTIONS ...\n");
+        return 2;
+    }
+    int churn = !strcmp(argv[1], "churn");
+    long connections = atol(argv[3]), total = 0, opened = 0, done = 0;
+    double seconds = 0;
+    server.sin_port = htons((uint16_t)atoi(argv[2]));
+    server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    size = churn ? 1 : (size_t)atol(argv[4]);
+    if (churn)
+        total = atol(argv[4]);
+    else
+        seconds = argc > 5 ? atof(argv[5]) : 1;
+    message = malloc(size);
+    scratch = malloc(size);
+    struct connection *all = calloc((size_t)connections, sizeof *all);
+    if (!message || !scratch || !all) die("malloc");
+    for (size_t i = 0; i < size; i++) message[i] = (char)(i * 31 + 7);
+    poller = epoll_create1(EPOLL_CLOEXEC);
+    for (long i = 0; i < connections && (!churn || opened < total); i++) begin(&all[i], opened++);
+    struct epoll_event events[1024];
+    double start = now(), end = start + seconds, t = start;
+    while (churn ? done < total : t < end) {
+        int n = epoll_wait(poller, events, 1024, 10000);
+        if (n <= 0) die("no answer for 10 s");
+        t = now();
+        for (int i = 0; i < n; i++) {
+            struct connection *c = events[i].data.ptr;
+            if (!c->connected) {
+                finish_connect(c);
+                c->began = t;
+                push(c, 1);
+                continue;
+            }
+            if (events[i].events & EPOLLOUT) push(c, 1);
+            if (!(events[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP)) || !pull(c)) continue;
+            note(t - c->began);
+            done++;
+            if (churn) {
+                if (done % 16 == 0) { /* some peers do not say goodbye */
+                    struct linger reset = {.l_onoff = 1, .l_linger = 0};
+                    setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+                }
+                close(c->fd);
+                if (opened < total) begin(c, opened++);
+                continue;
+            }
+            c->sent = c->received = 0;
+            c->began = t;
+            push(c, 0);
+        }
+    }
+    report(done, now() - start);
+    return 0;
+}
