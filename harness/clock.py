@@ -15,11 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 
+#: Real seconds for which a wait looks at its poller before it asks again whether all is at rest.
+_GLANCE = 0.001
+
+
 class FakeClock:
     """Virtual monotonic seconds, starting at a time that is not zero.
 
     Attributes:
         waits: every timeout that a poller was asked for, in seconds; None for no limit.
+        at_rest: given how many threads wait, tells whether no other thread of the subject works.
+            Time does not pass while one does, or how much it sees would depend on the machine.
     """
 
     def __init__(self) -> None:
@@ -28,6 +34,8 @@ class FakeClock:
         self._early: list[float] = []
         self._cap = float("inf")
         self.waits: list[float | None] = []
+        self.at_rest: Callable[[int], bool] = lambda _waiting: True
+        self._waiting = 0
 
     def monotonic(self) -> float:
         """Return the virtual time in seconds."""
@@ -52,16 +60,26 @@ class FakeClock:
         """Wait through `ask`, which is the real poller's wait with a timeout in seconds."""
         with self._lock:
             self.waits.append(timeout)
-        if timeout is None or timeout < 0:
-            return ask(None)
-        found = ask(0)
-        if not _anything(found):
+            self._waiting += 1
+        try:
+            if timeout is None or timeout < 0:
+                return ask(None)
+            found = ask(0)
+            while timeout and not _anything(found) and not self.at_rest(self._waiting):
+                found = ask(_GLANCE)
+            if not _anything(found):
+                self._pass(timeout)
+        finally:
             with self._lock:
-                lasts = min(timeout, self._cap)
-                if lasts > 0 and self._early:
-                    lasts = max(lasts - self._early.pop(0), 0.0)
-                self._now += lasts
+                self._waiting -= 1
         return found
+
+    def _pass(self, timeout: float) -> None:
+        with self._lock:
+            lasts = min(timeout, self._cap)
+            if lasts > 0 and self._early:
+                lasts = max(lasts - self._early.pop(0), 0.0)
+            self._now += lasts
 
 
 def _anything(found: Any) -> bool:

@@ -237,7 +237,7 @@ def lab_system(kind: str, table: FaultTable, clock: FakeClock | None) -> System:
     made.table = table
     made.clock = clock
     if clock is not None:
-        made.monotonic = clock.monotonic  # type: ignore[method-assign]
+        made.monotonic = clock.monotonic
     return made
 
 
@@ -254,22 +254,40 @@ def out_of_descriptors() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+#: How many alarms have been handled since the last storm began.
+_alarms = [0]
+
+
+def _count_alarm(_number: int, _frame: object) -> None:
+    _alarms[0] += 1
+
+
+@contextlib.contextmanager
+def alarms_counted() -> Iterator[None]:
+    """Inside, SIGALRM does no more than interrupt; only the main thread may enter this.
+
+    Scenarios run in any thread of the subject, where Python lets nobody set a handler.
+    """
+    before = signal.signal(signal.SIGALRM, _count_alarm)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 @contextlib.contextmanager
 def signal_storm(interval: float = 0.001) -> Iterator[list[int]]:
-    """Interrupt every system call of the main thread once per `interval` seconds.
+    """Interrupt system calls once per `interval` seconds, within `alarms_counted`.
+
+    The kernel sends the signal to the main thread as long as that one does not block it.
 
     Yields:
         A list whose only item counts the signals that were handled.
     """
-    count = [0]
-
-    def handler(_number: int, _frame: object) -> None:
-        count[0] += 1
-
-    before = signal.signal(signal.SIGALRM, handler)
+    _alarms[0] = 0
     signal.setitimer(signal.ITIMER_REAL, interval, interval)
     try:
-        yield count
+        yield _alarms
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)

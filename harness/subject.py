@@ -10,17 +10,18 @@ from __future__ import annotations
 import dataclasses
 import random
 import threading
+import time
 import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import reactor
 from reactor.operation import PARKED
-from reactor.signals import WAITING
+from reactor.signals import ABSENT, WAITING
 
 from .clock import FakeClock
 from .errors import ScenarioUnsupported
-from .faults import FaultTable, lab_system
+from .faults import FaultTable, alarms_counted, lab_system
 from .lab import Lab
 from .trace import Trace
 
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from .scenario import Scenario
+
+
+#: Real seconds for which a turn of several threads lets the others have the interpreter.
+_BREATH = 0.0002
 
 
 class Subject(Protocol):
@@ -98,8 +103,9 @@ class ReactorSubject:
 
     name = "reactor"
 
-    def __init__(self, context: reactor.IoContext) -> None:
+    def __init__(self, context: reactor.IoContext, threads: int = 1) -> None:
         self.context = context
+        self._threads = threads
 
     def stream(self, sock: socket.socket) -> reactor.StreamSocket:
         """Take a stdlib socket over."""
@@ -141,8 +147,20 @@ class ReactorSubject:
         return reactor.Event(context=self.context)
 
     async def turn(self) -> None:
-        """One turn of everybody, the poller included."""
+        """One turn of everybody, the poller included.
+
+        With one thread, that is what yielding does. With more, another thread may lead, and be in
+        the middle of anything: a wait that began after the call has ended when the one after it
+        has begun.
+        """
+        scheduler = self.context.scheduler
+        target = scheduler.waits + 2
         await reactor.sleep(0)
+        while self._threads > 1 and scheduler.waits < target:
+            with scheduler.mutex:
+                scheduler.interrupt_leader()
+            time.sleep(_BREATH)  # gives the interpreter to the other threads; not a time to wait
+            await reactor.sleep(0)
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
@@ -180,12 +198,27 @@ class ReactorSubject:
         return operation is not None and operation.state is PARKED
 
     def quiet(self) -> bool:
-        """Every other task is parked, and no posted call waits or runs."""
+        """Every other task is parked, no posted call waits, and the other threads sleep."""
         scheduler = self.context.scheduler
         me = reactor.current_task()
         with scheduler.mutex:
             parked = all(task is me or self.parked(task) for task in scheduler.tasks)
-            return parked and not any(callable(item) for item in list(scheduler.queue))
+            return (
+                parked
+                and not any(callable(item) for item in list(scheduler.queue))
+                and self._working(0 if scheduler.signal.leader is ABSENT else 1) <= 1
+            )
+
+    def _working(self, waiting: int) -> int:
+        """Count the threads that neither follow nor are among the `waiting` ones."""
+        signal = self.context.scheduler.signal
+        return signal.runners - signal.idle + signal.signalled - waiting
+
+    def at_rest(self, waiting: int) -> bool:
+        """Tell whether nothing runs, given that so many threads are inside the poller's wait."""
+        scheduler = self.context.scheduler
+        with scheduler.mutex:
+            return not scheduler.queue and self._working(waiting) <= 0
 
     def counters(self) -> dict[str, int]:
         """The context's counters."""
@@ -259,7 +292,9 @@ def run_scenario(
     context = reactor.IoContext(spec, system=made)
     _current.append(context)
     try:
-        subject = ReactorSubject(context)
+        subject = ReactorSubject(context, threads)
+        if clock is not None and threads > 1:
+            clock.at_rest = subject.at_rest
         lab = Lab(
             subject=subject,
             trace=trace,
@@ -270,7 +305,8 @@ def run_scenario(
             permits=scenario.permits,
             threads=threads,
         )
-        _drive(context, lab, scenario, threads, report)
+        with alarms_counted():
+            _drive(context, lab, scenario, threads, report)
         report.variant = lab.variant
         report.info = lab.information
         report.counters = subject.counters()
