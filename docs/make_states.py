@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 from reactor import operation, signals
 
@@ -27,16 +27,7 @@ which names the machine, the state and the event.
 """
 
 
-class _Named(Protocol):
-    name: str
-
-
-class _Event(Protocol):
-    @property
-    def name(self) -> str: ...
-
-
-def _diagram(table: Mapping[tuple[_Named, _Event], _Named], first: _Named) -> str:
+def _diagram(table: Mapping[tuple[Any, Any], Any], first: Any) -> str:
     lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {first.name}"]
     lines += [
         f"    {state.name} --> {after.name}: {event.name.lower()}"
@@ -45,7 +36,7 @@ def _diagram(table: Mapping[tuple[_Named, _Event], _Named], first: _Named) -> st
     return "\n".join([*lines, "```"])
 
 
-def _rows(table: Mapping[tuple[_Named, _Event], _Named]) -> str:
+def _rows(table: Mapping[tuple[Any, Any], Any]) -> str:
     lines = ["| state | event | next state |", "|---|---|---|"]
     lines += [
         f"| {state.name} | {event.name.lower()} | {after.name} |"

@@ -81,7 +81,7 @@ def _scm_rights(_: System) -> str:
     left, right = socket.socketpair(socket.AF_UNIX)
     with left, right:
         socket.send_fds(left, [b"x"], [0])
-        _, fds, _, _ = socket.recv_fds(right, 1, 1)
+        _data, fds, _flags, _address = socket.recv_fds(right, 1, 1)
         os.close(fds[0])
     return "passed a descriptor over a Unix pair"
 

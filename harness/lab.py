@@ -25,7 +25,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import ScenarioUnsupported
 from .faults import FaultTable, Rule, out_of_descriptors, signal_storm
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from .clock import FakeClock
     from .subject import Subject
     from .trace import Trace
+
+_Kept = TypeVar("_Kept")
 
 #: Turns after which `settle` concludes that the subject never comes to rest.
 _PATIENCE = 20_000
@@ -214,7 +216,7 @@ class Lab:
             self._directory = Path(tempfile.mkdtemp(prefix="lab-"))
         return str(self._directory / f"s{len(self._to_close)}-{time.monotonic_ns() % 1_000_000}")
 
-    def keep(self, thing: Any) -> Any:
+    def keep(self, thing: _Kept) -> _Kept:
         """Have `thing.close()` called at the end of the scenario."""
         self._to_close.append(thing)
         return thing
@@ -365,8 +367,9 @@ class Lab:
         return thread
 
     def when_asleep(self, function: Callable[..., Any], *args: Any, op: Op) -> LabThread:
-        """Start a helper thread that calls ``function(*args)`` once `op` is parked and the loop
-        is blocked in its poller.
+        """Start a helper thread for ``function(*args)``, to be called while the loop is asleep.
+
+        That is once `op` is parked and the loop is blocked in its poller.
         """
 
         def wait_and_call() -> Any:

@@ -1,13 +1,13 @@
 """reactor: a coroutine-first I/O core with one scheduler and thin epoll, kqueue, poll and select backends.
 
-    import reactor
+import reactor
 
-    async def main():
-        with await reactor.connect_tcp("127.0.0.1", 7) as sock:
-            await sock.sendall(b"hello")
-            print(await sock.recv(100))
+async def main():
+    with await reactor.connect_tcp("127.0.0.1", 7) as sock:
+        await sock.sendall(b"hello")
+        print(await sock.recv(100))
 
-    reactor.run(main)
+reactor.run(main)
 """
 
 from . import backends

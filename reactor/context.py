@@ -5,14 +5,13 @@ from __future__ import annotations
 import functools
 import math
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from . import backends
-from . import dump as _dump
+from . import backends, dump as _dump
 from .errors import ReactorError
 from .scheduler import Scheduler
 from .system import System
-from .task import Task, as_coroutine, running_task
+from .task import Task, as_coroutine, name_of, running_task
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -40,7 +39,7 @@ class WorkGuard:
             with scheduler.mutex:
                 scheduler.finish_work()
 
-    def __enter__(self) -> WorkGuard:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -171,8 +170,7 @@ class IoContext:
         """
         self.scheduler.check_open()
         coro = as_coroutine(function, args)
-        name = name or getattr(function, "__qualname__", None) or type(function).__name__
-        task: Task[T] = Task(self.scheduler, coro, name, None, None)
+        task: Task[T] = Task(self.scheduler, coro, name or name_of(function), None, None)
         self.scheduler.start(task)
         return task
 
@@ -217,7 +215,7 @@ class IoContext:
         if errors:
             raise BaseExceptionGroup("tasks failed while the context was closed", errors)
 
-    def __enter__(self) -> IoContext:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -40,7 +40,18 @@ class Slot:
     `perform`, which takes a stale answer to the mutex before it parks.
     """
 
-    __slots__ = ("descriptor", "direction", "edges", "exact", "flags", "hits", "misses", "op", "partials", "seen")
+    __slots__ = (
+        "descriptor",
+        "direction",
+        "edges",
+        "exact",
+        "flags",
+        "hits",
+        "misses",
+        "op",
+        "partials",
+        "seen",
+    )
 
     def __init__(self, descriptor: Descriptor, direction: int) -> None:
         self.descriptor = descriptor
@@ -91,7 +102,7 @@ class IoOperation(Operation):
         # readiness turns out to be spurious and the operation is about to park again.
         self.late = False
 
-    def park(self, task: Task) -> bool:
+    def park(self, task: Task[Any]) -> bool:
         """Take the slot, unless readiness arrived meanwhile; registers the descriptor at first."""
         slot = self.slot
         descriptor = slot.descriptor
@@ -100,7 +111,7 @@ class IoOperation(Operation):
         if self.state is not IDLE:
             raise descriptor.busy(slot)
         if slot.edges != slot.seen:
-            return task.credit > 0 or self.defer(task)
+            return task.credit <= 0 and self.defer(task)
         scheduler = descriptor.scheduler
         if not descriptor.registered:
             descriptor.register()

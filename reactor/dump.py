@@ -26,8 +26,10 @@ class Dump:
         lines = [
             f"IoContext on {data['backend']}: {signal}",
             f"queue: {data['queued']} items",
-            f"timers: {timers['armed']} armed, next in {timers['next_in']}, "
-            f"{timers['garbage']} cancelled entries",
+            (
+                f"timers: {timers['armed']} armed, next in {timers['next_in']}, "
+                f"{timers['garbage']} cancelled entries"
+            ),
             f"tasks: {len(data['tasks'])}",
         ]
         lines += [

@@ -41,7 +41,7 @@ async def connect_tcp(host: str, port: int) -> StreamSocket:
     """
     _check_port(port)
     getaddrinfo = current_context().system.getaddrinfo
-    query: tuple[Any, ...] = (host, port, 0, socket.SOCK_STREAM)
+    query = (host, port, 0, socket.SOCK_STREAM)
     if _is_numeric(host):
         found = getaddrinfo(*query, 0, socket.AI_NUMERICHOST)
     else:

@@ -14,7 +14,7 @@ steps its task, which alone may move it back to IDLE.
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .errors import Cause, IllegalTransition
 
@@ -87,9 +87,9 @@ class Operation:
     def __init__(self) -> None:
         self.state = IDLE
         self.cause = Cause.READY
-        self.task: Task | None = None
+        self.task: Task[Any] | None = None
 
-    def park(self, task: Task) -> bool:
+    def park(self, task: Task[Any]) -> bool:
         """Take the place to wait in; called with the mutex held, after `task` has suspended.
 
         Returns:
@@ -105,14 +105,14 @@ class Operation:
         """Say in a few words what is waited for, for `IoContext.dump`."""
         raise NotImplementedError
 
-    def settle(self, task: Task) -> bool:
+    def settle(self, task: Task[Any]) -> bool:
         """Enter PARKED for `task`; the mutex is held. Always True, for the tail of `park`."""
         self.state = self.state.park
         self.task = task
         self.cause = Cause.READY
         return True
 
-    def defer(self, task: Task) -> bool:
+    def defer(self, task: Task[Any]) -> bool:
         """Let others go first: `task` goes to the tail of the queue. The mutex is held."""
         self.state = self.state.defer
         self.task = task
@@ -151,7 +151,7 @@ class Yield(Operation):
 
     __slots__ = ()
 
-    def park(self, task: Task) -> bool:
+    def park(self, task: Task[Any]) -> bool:
         """Go to the tail of the queue."""
         return self.defer(task)
 

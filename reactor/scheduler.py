@@ -142,8 +142,9 @@ class Scheduler:
         self.interrupt_leader()
 
     def interest_wanted(self, descriptor: Descriptor) -> None:
-        """Tell a level-triggered poller what to watch; one that is waiting sees it only when
-        called back. The mutex is held.
+        """Tell a level-triggered poller what to watch. The mutex is held.
+
+        One that is waiting sees it only when it is called back.
         """
         self.backend.interest_changed(descriptor)
         self.interrupt_leader()

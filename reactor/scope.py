@@ -12,7 +12,7 @@ scheduler that the owning task runs on.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from .errors import Cause, OperationCancelled, ReactorError
 
@@ -126,7 +126,7 @@ class CancelScope:
             scope = scope.parent
         return Cause.CLOSE
 
-    def __enter__(self) -> CancelScope:
+    def __enter__(self) -> Self:
         from .task import current_task
 
         task = current_task()
@@ -200,7 +200,7 @@ class CancelScope:
 
     def interrupt_inside(self) -> None:
         """Reach every task whose innermost scope lies in here, unshielded; the mutex is held."""
-        pending = [self]
+        pending: list[CancelScope] = [self]
         while pending:
             scope = pending.pop()
             task = scope._task
@@ -266,7 +266,7 @@ class timeout(timeout_at):  # noqa: N801 - used like a function, as asyncio.time
             raise ValueError("a timeout must be a number of seconds, not NaN")
         self._seconds = seconds
 
-    def __enter__(self) -> timeout:
+    def __enter__(self) -> Self:
         from .task import current_task
 
         if self._seconds is not None:

@@ -32,9 +32,7 @@ class SocketBase:
     kind = "socket"
     _pause: Timer | None = None
 
-    def __init__(
-        self, family: int = socket.AF_INET, *, context: IoContext | None = None
-    ) -> None:
+    def __init__(self, family: int = socket.AF_INET, *, context: IoContext | None = None) -> None:
         self._attach(None, family, context)
 
     def _attach(self, sock: socket.socket | None, family: int, context: IoContext | None) -> None:
@@ -164,4 +162,8 @@ class SocketBase:
 
 def display_address(address: Any) -> Any:
     """Return `address` with every kind of "unnamed Unix peer" written as the empty string."""
-    return "" if address in _UNNAMED or (isinstance(address, bytes) and not address.strip(b"\0")) else address
+    return (
+        ""
+        if address in _UNNAMED or (isinstance(address, bytes) and not address.strip(b"\0"))
+        else address
+    )

@@ -34,7 +34,7 @@ _UNIX_RETRY = 0.005
 _FLAT = (bytes, bytearray)
 
 
-class _QueueFull(Exception):  # noqa: N818 - never leaves this module
+class _QueueFull(Exception):
     """A Unix listener has no room; there is nothing to wait for."""
 
 
@@ -67,9 +67,7 @@ class StreamSocket(SocketBase):
     # A socket that was never connected answers `shutdown` with its error, a torn down one does not.
     _connected_once = True
 
-    def __init__(
-        self, family: int = socket.AF_INET, *, context: IoContext | None = None
-    ) -> None:
+    def __init__(self, family: int = socket.AF_INET, *, context: IoContext | None = None) -> None:
         super().__init__(family, context=context)
         self._connected_once = False
 
@@ -85,9 +83,7 @@ class StreamSocket(SocketBase):
             self._read.exact = False  # see `Slot.exact`
 
     @classmethod
-    def from_socket(
-        cls, sock: socket.socket, context: IoContext | None = None
-    ) -> StreamSocket:
+    def from_socket(cls, sock: socket.socket, context: IoContext | None = None) -> StreamSocket:
         """Take over a connected, or not yet connected, stdlib socket."""
         self = cls.__new__(cls)
         system = (context or current_context()).system
@@ -114,8 +110,7 @@ class StreamSocket(SocketBase):
         """
         if size <= 0:
             return self._recv_nothing(size)
-        if size > MAX_RECV:
-            size = MAX_RECV
+        size = min(size, MAX_RECV)
         return perform(self._read, self._recv, size, size)
 
     def recv_into(self, buffer: bytearray | memoryview, /) -> Awaitable[int]:
@@ -177,7 +172,7 @@ class StreamSocket(SocketBase):
             return self.sendmsg((data,))
         if not size:
             return self._count_nothing()
-        return perform(self._write, self._send, data, size, True)  # noqa: FBT003 - hot path
+        return perform(self._write, self._send, data, size, True)
 
     def sendmsg(
         self,
@@ -191,7 +186,7 @@ class StreamSocket(SocketBase):
         gather = Gather(self._sock, buffers, ancdata)
         if not gather.size:
             return self._count_nothing()
-        return perform(self._write, gather.step, None, gather.size, True)  # noqa: FBT003
+        return perform(self._write, gather.step, None, gather.size, True)
 
     # -- Connecting and shutting down
 
@@ -278,4 +273,3 @@ class StreamSocket(SocketBase):
         self._open()
         await sleep(0)
         return b""
-

@@ -86,7 +86,7 @@ class Task(Generic[T]):
         self._error: BaseException | None = None
         self._joiners = WaitList(scheduler, f"task {name}")
         self._on_done = on_done
-        self.root = self.scope = CancelScope._for_task(self, parent)  # noqa: SLF001 - same house
+        self.root = self.scope = CancelScope._for_task(self, parent)
 
     def __repr__(self) -> str:
         state = "cancelled" if self.cancelled else "done" if self.done else "running"
@@ -133,7 +133,7 @@ class Task(Generic[T]):
 
     def __await__(self) -> Generator[Operation, None, T]:
         """Wait until the task is done; the value is `result()`."""
-        yield from self._joiners.wait_until(lambda: self.done)
+        yield from self._joiners.wait_until(lambda: self.done)  # pyright: ignore[reportGeneralTypeIssues]
         if self.cancelled:
             error = self._error
             raise OperationCancelled(
@@ -199,7 +199,7 @@ class Task(Generic[T]):
         # A failing task must not keep its own frames alive through the scope it owns.
         with scheduler.mutex:
             self.done = True
-            self.root._detach()  # noqa: SLF001 - same house
+            self.root._detach()
             heard = self._joiners.wake_all() > 0 or self._on_done is not None
             scheduler.tasks.pop(self, None)
             scheduler.finish_work()
@@ -228,6 +228,11 @@ def current_task() -> Task[Any]:
     return task
 
 
+def name_of(function: object) -> str:
+    """Return what a task that runs `function` is called, unless it is given a name."""
+    return getattr(function, "__qualname__", None) or type(function).__name__
+
+
 def as_coroutine(function: Callable[..., Any], args: tuple[Any, ...]) -> Coroutine[Any, Any, Any]:
     """Call `function(*args)` and make sure that what comes back can be driven.
 
@@ -246,4 +251,3 @@ def as_coroutine(function: Callable[..., Any], args: tuple[Any, ...]) -> Corouti
 
 async def _await(awaitable: Any) -> Any:
     return await awaitable
-

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .errors import OperationCancelled, ReactorError
 from .scope import CancelScope
-from .task import Task, as_coroutine, current_task
+from .task import Task, as_coroutine, current_task, name_of
 from .waitlist import WaitList
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class TaskGroup:
         self._parent: Task[Any] | None = None
         self._waiters: WaitList | None = None
 
-    async def __aenter__(self) -> TaskGroup:
+    async def __aenter__(self) -> Self:
         if self._parent is not None:
             raise ReactorError("a task group can be entered only once")
         self._parent = current_task()
@@ -58,7 +58,7 @@ class TaskGroup:
         scheduler.check_open()
         coro = as_coroutine(function, args)
         task: Task[T] = Task(
-            scheduler, coro, name or _name(function), self._scope, self._child_done
+            scheduler, coro, name or name_of(function), self._scope, self._child_done
         )
         with scheduler.mutex:
             self._children[task] = None
@@ -113,7 +113,3 @@ class TaskGroup:
         if cancelled is not None and cancelled is not error and not absorbed:
             raise cancelled
         return absorbed
-
-
-def _name(function: object) -> str:
-    return getattr(function, "__qualname__", None) or type(function).__name__

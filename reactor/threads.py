@@ -30,6 +30,7 @@ async def to_thread(function: Callable[..., T], *args: Any) -> T:
     variables = copy_context()
 
     def work() -> None:
+        result: tuple[bool, Any]
         try:
             result = (True, variables.run(function, *args))
         except BaseException as exc:  # noqa: BLE001 - handed to the task that waits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import types
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import Cause
 from .local import current_context
@@ -34,7 +34,7 @@ class TimerWait(Operation):
         self.deadline = deadline
         self.members = members
 
-    def park(self, task: Task) -> bool:
+    def park(self, task: Task[Any]) -> bool:
         """Arm the timer. A deadline in the past fires too, at the next turn: waiting always yields."""
         self._entry = self._scheduler.add_timer(self.deadline, self._expire)
         if self.members is not None:
@@ -162,5 +162,3 @@ def sleep_until(deadline: float) -> Generator[Operation, None, None]:
         ValueError: not a number.
     """
     yield TimerWait(current_task().scheduler, deadline)
-
-

@@ -26,7 +26,7 @@ class WaitOperation(Operation):
         self._ready = ready
         self.value = value
 
-    def park(self, task: Task) -> bool:
+    def park(self, task: Task[Any]) -> bool:
         """Join the list, unless there is nothing to wait for."""
         if self._ready():
             return False

@@ -22,6 +22,7 @@ class Waker(Protocol):
 
     def wake(self) -> bool:
         """Make the poller return, from any thread; False when that failed and must be retried."""
+        ...
 
     def drain(self) -> None:
         """Take back what `wake` wrote; called by the leader when the poller reports `fd`."""

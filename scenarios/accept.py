@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.lab import Lab
+    from harness.peer import Peer
 
 #: accept(2): errors of a connection or its network, which say nothing about the listener.
 _TRANSIENT = [
@@ -190,7 +191,7 @@ async def burst(lab: Lab) -> None:
     """Fifty connections made before one turn are all accepted."""
     listener = lab.listener()
     first = await lab.parked("accept", listener.accept)
-    peers = []
+    peers: list[Peer] = []
 
     def connect_all() -> None:
         peers.extend(lab.connect_peer(listener) for _ in range(50))
@@ -349,7 +350,7 @@ async def flags_normalised(lab: Lab) -> None:
         peer = lab.connect_peer(listener)
         os.set_blocking(listener.fileno(), blocking)
         stream = lab.keep(await listener.accept())
-        os.set_blocking(listener.fileno(), False)  # noqa: FBT003 - as in os
+        os.set_blocking(listener.fileno(), False)
         flags = fcntl.fcntl(stream.fileno(), fcntl.F_GETFL)
         lab.check(flags & os.O_NONBLOCK, f"blocking, from a listener with blocking={blocking}")
         descriptor = fcntl.fcntl(stream.fileno(), fcntl.F_GETFD)

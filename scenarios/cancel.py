@@ -13,6 +13,7 @@ from harness.scenario import scenario
 
 if TYPE_CHECKING:
     from harness.lab import Lab
+    from harness.outcome import Op
 
 
 @scenario(
@@ -401,7 +402,7 @@ async def batch_mate(lab: Lab) -> None:
     """A handler that cancels a batch mate and waits anew there sees no stray resumption."""
     socks, peers = zip(*(lab.stream_pair() for _ in range(2)), strict=True)
     order: list[int] = []
-    fresh = []
+    fresh: list[Op] = []
 
     async def receive(index: int) -> bytes:
         data: bytes = await socks[index].recv(100)

@@ -265,9 +265,9 @@ async def rearm_after_false_ready(lab: Lab) -> None:
 
             def send_and_steal(peer: Peer = peer, thief: socket.socket = thief) -> None:
                 peer.send(b"stolen")
-                thief.setblocking(True)  # noqa: FBT003 - as in socket
+                thief.setblocking(True)
                 thief.recv(100)
-                thief.setblocking(False)  # noqa: FBT003 - shared by the subject's description
+                thief.setblocking(False)
 
             lab.post(send_and_steal)
             await lab.settle()

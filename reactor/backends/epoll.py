@@ -64,11 +64,7 @@ class EpollBackend(Backend):
         self._wait = self._epoll.poll
         self._translate = _Translation()
         self._mask = (
-            select.EPOLLIN
-            | select.EPOLLOUT
-            | select.EPOLLRDHUP
-            | select.EPOLLPRI
-            | select.EPOLLET
+            select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLPRI | select.EPOLLET
         )
 
     def open_timer(self, name: str) -> None:

@@ -62,9 +62,7 @@ class SelectBackend(LevelBackend):
             self.waker.drain()
         get = self.descriptors.get
         return [
-            (descriptor, mask)
-            for fd, mask in events.items()
-            if (descriptor := get(fd)) is not None
+            (descriptor, mask) for fd, mask in events.items() if (descriptor := get(fd)) is not None
         ]
 
     def _gone(self) -> list[tuple[Descriptor, int]]:
