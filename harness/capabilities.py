@@ -37,7 +37,7 @@ class Capability:
 def probe(spec: str, system: str = "live") -> list[Capability]:
     """Try every capability for a backend on a system (``live`` or ``posix``)."""
     made = SYSTEMS[system]()
-    found = [_backend(spec, made)]
+    found = [backend(spec, made)]
     found += [
         Capability(name, made.has(name), _extension(name, made))
         for name in ("epoll", "kqueue", "poll", "select", "eventfd", "timerfd", "reuseport")
@@ -50,7 +50,8 @@ def probe(spec: str, system: str = "live") -> list[Capability]:
     return found
 
 
-def _backend(spec: str, system: System) -> Capability:
+def backend(spec: str, system: System) -> Capability:
+    """Try a backend by making a context on it."""
     try:
         with IoContext(spec, system=system) as context:
             return Capability("backend", available=True, evidence=f"runs as {context.backend.spec}")

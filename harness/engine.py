@@ -28,12 +28,14 @@ from .scenario import Catalogue, load, unknown
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
     from .capabilities import Capability
     from .expectations import Expectation
     from .forkserver import Outcome
     from .scenario import Scenario
+
+#: Seconds that one attempt may take, unless told otherwise.
+TIMEOUT_S = 20.0
 
 #: Part of the deadline at which a child writes down where it hangs.
 SOFT = 0.8
@@ -68,7 +70,7 @@ class RunOptions:
     jobs: int = 0
     repeat: int = 1
     seed: int | None = None
-    timeout_s: float = 20.0
+    timeout_s: float = TIMEOUT_S
     system: str = "live"
     threads: int = 1
     scenarios_dir: Path | None = None
@@ -135,8 +137,7 @@ def run(options: RunOptions, on_result: OnResult | None = None) -> Run:
             order.
     """
     with Session(options) as session:
-        chosen = _choose(session.catalogue, options)
-        return session.finish(session.run(chosen, on_result))
+        return session.finish(session.run(session.choose(), on_result))
 
 
 class Session:
@@ -171,17 +172,20 @@ class Session:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
     def close(self) -> None:
         """End the processes that it keeps."""
         self._pool.close()
+
+    def choose(self) -> list[Scenario]:
+        """Return the scenarios that the options ask for, in the order of the catalogue.
+
+        Raises:
+            HarnessError: no such id or family.
+        """
+        return _choose(self.catalogue, self.options)
 
     def run(self, chosen: Iterable[Scenario], on_result: OnResult | None = None) -> list[Result]:
         """Run these scenarios; their results in the same order.

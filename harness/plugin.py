@@ -9,15 +9,15 @@ a skip; everything else than PASS fails.
 
 from __future__ import annotations
 
-import os
 import secrets
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from reactor import backends
+from reactor.system import SYSTEMS, System
 
-from .engine import RunOptions, Session
+from .engine import TIMEOUT_S, RunOptions, Session
 from .errors import HarnessError
 from .model import Status
 
@@ -49,7 +49,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--reactor-repeat", type=int, default=1, metavar="N", help="attempts at each")
     group.addoption("--reactor-seed", type=int, metavar="N", help="of the first attempt")
     group.addoption(
-        "--reactor-timeout", type=float, default=20.0, metavar="SECONDS", help="for one attempt"
+        "--reactor-timeout",
+        type=float,
+        default=TIMEOUT_S,
+        metavar="SECONDS",
+        help="for one attempt",
     )
 
 
@@ -93,8 +97,8 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ScenarioFi
 
 
 def _spec(config: pytest.Config) -> str:
-    given: str | None = config.getoption("--reactor-backend")
-    return given or os.environ.get(backends.ENVIRONMENT) or backends.available()[0]
+    system = SYSTEMS.get(config.getoption("--reactor-system"), System)
+    return backends.choose(config.getoption("--reactor-backend"), system())
 
 
 def _session(config: pytest.Config, folder: Path) -> Session:

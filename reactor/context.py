@@ -16,7 +16,6 @@ from .task import Task, as_coroutine, name_of, running_task
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from concurrent.futures import ThreadPoolExecutor
-    from types import TracebackType
 
     from .backends.base import Backend
     from .counters import Counters
@@ -218,12 +217,7 @@ class IoContext:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
     # -- Looking at it

@@ -14,9 +14,10 @@ steps its task, which alone may move it back to IDLE.
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from .errors import Cause, IllegalTransition
+from .errors import Cause
+from .machine import State, wire
 
 if TYPE_CHECKING:
     from .task import Task
@@ -31,31 +32,16 @@ class OperationEvent(enum.Enum):
     RESUME = "resume"  # its task runs again
 
 
-class OperationState:
-    """A state of the life cycle; the attribute named after an event is the state it leads to.
+class OperationState(State):
+    """A state of the life cycle; see `State`."""
 
-    The attributes are filled from `TRANSITIONS`, so the hot path moves by one attribute load and
-    the table stays the only place where the machine is written down.
-    """
+    machine = "operation"
+    events = OperationEvent
 
     park: OperationState
     defer: OperationState
     claim: OperationState
     resume: OperationState
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __repr__(self) -> str:
-        return self.name
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, event: str) -> NoReturn:
-            """Only reached for an event that the table does not have for this state."""
-            if event in OperationEvent._value2member_map_:
-                raise IllegalTransition("operation", self.name, event)
-            raise AttributeError(event)
 
 
 IDLE = OperationState("IDLE")
@@ -72,8 +58,7 @@ TRANSITIONS: dict[tuple[OperationState, OperationEvent], OperationState] = {
     (DEFERRED, OperationEvent.RESUME): IDLE,
     (CLAIMED, OperationEvent.RESUME): IDLE,
 }
-for (_state, _event), _next in TRANSITIONS.items():
-    setattr(_state, _event.value, _next)
+wire(TRANSITIONS)
 
 
 class Operation:

@@ -9,9 +9,9 @@ inside `run()`, and of the outstanding work that keeps `run()` from returning.
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, NoReturn
 
 from .errors import IllegalTransition
+from .machine import State, wire
 
 
 class LeaderEvent(enum.Enum):
@@ -24,28 +24,17 @@ class LeaderEvent(enum.Enum):
     RETURN = "return_"  # comes back from the kernel wait
 
 
-class LeaderState:
-    """A state of the leader; its attributes, filled from `TRANSITIONS`, are the moves."""
+class LeaderState(State):
+    """A state of the leader; see `State`."""
+
+    machine = "leader"
+    events = LeaderEvent
 
     poll: LeaderState
     wait: LeaderState
     interrupt: LeaderState
     miss: LeaderState
     return_: LeaderState
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __repr__(self) -> str:
-        return self.name
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, event: str) -> NoReturn:
-            """Only reached for an event that the table does not have for this state."""
-            if event in LeaderEvent._value2member_map_:
-                raise IllegalTransition("leader", self.name, event)
-            raise AttributeError(event)
 
 
 ABSENT = LeaderState("ABSENT")  # nobody is in the kernel wait; the reactor's turn is on the queue
@@ -63,8 +52,7 @@ TRANSITIONS: dict[tuple[LeaderState, LeaderEvent], LeaderState] = {
     (WAITING, LeaderEvent.RETURN): ABSENT,
     (INTERRUPTED, LeaderEvent.RETURN): ABSENT,
 }
-for (_state, _event), _next in TRANSITIONS.items():
-    setattr(_state, _event.value, _next)
+wire(TRANSITIONS)
 
 
 class Wake(enum.Enum):

@@ -71,13 +71,18 @@ def parse(spec: str) -> tuple[str, str | None, str | None]:
     return name, waker, timer
 
 
+def choose(spec: str | None, system: System) -> str:
+    """Return `spec`, else what $REACTOR_BACKEND says, else the best backend that `system` has."""
+    return spec or os.environ.get(ENVIRONMENT) or available(system)[0]
+
+
 def make(spec: str | None, system: System) -> Backend:
-    """Make the backend that `spec`, else $REACTOR_BACKEND, else the platform asks for.
+    """Make the backend that `choose` chooses.
 
     Raises:
         BackendError: it is unknown, or this system does not have it.
     """
-    spec = spec or os.environ.get(ENVIRONMENT) or available(system)[0]
+    spec = choose(spec, system)
     if not isinstance(spec, str):
         raise BackendError(f"a backend is chosen by name, got {spec!r}")
     name, waker, timer = parse(spec)
