@@ -63,9 +63,9 @@ def types(session: nox.Session) -> None:
 
 @nox.session(default=False, venv_backend="venv")
 def bench(session: nox.Session) -> None:
-    """Measure the echo server beside its peers; arguments go to the benchmark."""
+    """Measure beside the peers: `nox -s bench -- churn --count 1000000`; echo by default."""
     session.install(".[bench]")
-    session.run("python", "bench/echo.py", *session.posargs)
+    session.run("python", "-m", "bench", *(session.posargs or ["echo"]))
 
 
 @nox.session(default=False, venv_backend="venv")

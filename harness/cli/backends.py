@@ -1,0 +1,52 @@
+"""``reactorlab backends``: the backends of this machine and what was found out by trying."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from reactor.backends import BACKENDS
+from reactor.system import SYSTEMS
+
+from .. import capabilities, environment
+from ..model import AS_EXPECTED
+from .show import console, plain, print_json
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def main(options: argparse.Namespace) -> int:
+    """Show the backends and the capabilities of this machine; returns the exit code."""
+    system = SYSTEMS[options.system]()
+    found = [{**asdict(capabilities.backend(name, system)), "name": name} for name in BACKENDS]
+    best = next(str(item["name"]) for item in found if item["available"])
+    probed = [
+        asdict(item)
+        for item in capabilities.probe(best, options.system)
+        if item.name not in {"backend", *BACKENDS}
+    ]
+    if options.json:
+        print_json(
+            {
+                "platform": environment.platform_info(),
+                "python": environment.python_info(),
+                "system": system.name,
+                "best": best,
+                "backends": found,
+                "capabilities": probed,
+            }
+        )
+        return AS_EXPECTED
+    out = console()
+    for title, rows in (("backend", found), ("capability", probed)):
+        table = Table(title, "here", "evidence", box=None, header_style="bold")
+        for row in rows:
+            here = "yes" if row["available"] else "no"
+            table.add_row(plain(row["name"]), here, plain(row["evidence"]))
+        out.print(table)
+        out.print()
+    out.print(f"the default is {best}")
+    return AS_EXPECTED

@@ -1,0 +1,147 @@
+"""The arguments of the command, and which verb they ask for."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from reactor.system import SYSTEMS
+
+from ..engine import TIMEOUT_S
+from ..environment import version
+from ..model import BROKEN
+from . import backends, catalogue, diverge, run, trace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_EXIT_CODES = (
+    "exit codes: 0 as expected, 1 an unexpected result, 2 a usage or harness error, "
+    "3 nothing matched"
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one line; the usage is what ``--help`` is for."""
+        print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(BROKEN)
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the arguments; the result's `verb` takes it and returns the exit code.
+
+    Raises:
+        SystemExit: they make no sense (2), or asked for help (0).
+    """
+    parser = _Parser(
+        prog="reactorlab",
+        description="Run identical scenarios against every backend of an I/O reactor.",
+        epilog=_EXIT_CODES,
+        # An abbreviation that works today is ambiguous after the next option.
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"reactorlab {version()}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True, dest="name")
+
+    def add(name: str, summary: str) -> argparse.ArgumentParser:
+        made: argparse.ArgumentParser = verbs.add_parser(
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            epilog=_EXIT_CODES,
+            allow_abbrev=False,
+        )
+        return made
+
+    made = add("run", "run scenarios against a backend, and leave a report")
+    made.set_defaults(verb=run.main)
+    _subject(made)
+    _choice(made)
+    made.add_argument("--jobs", type=_jobs, default=0, metavar="N", help="processes at once; auto")
+    made.add_argument("--repeat", type=int, default=1, metavar="N", help="attempts at each")
+    made.add_argument("--expectations", type=Path, metavar="FILE", help="another expectation file")
+    made.add_argument("--out", type=Path, metavar="DIR", help="write the report into this folder")
+    made.add_argument("--json", action="store_true", help="print run.json on standard output")
+
+    made = add("list", "list the scenarios")
+    made.set_defaults(verb=catalogue.main_list)
+    _choice(made)
+    made.add_argument("--json", action="store_true", help="print it as JSON")
+
+    made = add("explain", "say what a scenario is about: law, provenance, what it permits")
+    made.set_defaults(verb=catalogue.main_explain)
+    made.add_argument("id", metavar="ID", help="of the scenario")
+    made.add_argument("--scenarios-dir", type=Path, metavar="DIR", help="another catalogue")
+    made.add_argument("--json", action="store_true", help="print it as JSON")
+
+    made = add("trace", "run one scenario and print its timeline")
+    made.set_defaults(verb=trace.main)
+    made.add_argument("id", metavar="ID", help="of the scenario")
+    _subject(made)
+    made.add_argument("--scenarios-dir", type=Path, metavar="DIR", help="another catalogue")
+    made.add_argument("--json", action="store_true", help="print its result as JSON")
+
+    made = add(
+        "diverge", "compare the traces of several runs: the first divergence of each scenario"
+    )
+    made.set_defaults(verb=diverge.main)
+    made.add_argument(
+        "places",
+        nargs="*",
+        type=Path,
+        default=[Path("reports")],
+        metavar="DIR",
+        help="folders of reports, or run.json files; by default reports/",
+    )
+    made.add_argument("--json", action="store_true", help="print it as JSON")
+
+    made = add("backends", "the backends of this machine, and its probed capabilities")
+    made.set_defaults(verb=backends.main)
+    made.add_argument("--system", choices=SYSTEMS, default="live", help="posix: no extensions")
+    made.add_argument("--json", action="store_true", help="print it as JSON")
+    return parser.parse_args(argv)
+
+
+def _subject(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what is tested, and how."""
+    parser.add_argument(
+        "--backend",
+        metavar="SPEC",
+        help="such as epoll, epoll+pipe or kqueue+timer ($REACTOR_BACKEND, else the best here)",
+    )
+    parser.add_argument(
+        "--system",
+        choices=SYSTEMS,
+        default="live",
+        help="posix: with every Linux and BSD extension refused",
+    )
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads in run()")
+    parser.add_argument("--seed", type=int, metavar="N", help="of the first attempt; random")
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=TIMEOUT_S,
+        metavar="SECONDS",
+        help="for one attempt",
+    )
+
+
+def _choice(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose scenarios."""
+    parser.add_argument(
+        "--family", action="append", default=[], metavar="NAME", help="only of this family; again"
+    )
+    parser.add_argument("-k", dest="keyword", metavar="TEXT", help="only with this in id or title")
+    parser.add_argument("--scenarios-dir", type=Path, metavar="DIR", help="another catalogue")
+
+
+def _jobs(text: str) -> int:
+    """Return a number of processes, 0 for ``auto``."""
+    if text == "auto":
+        return 0
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor a number from 1 on")
+    return int(text)
