@@ -70,9 +70,9 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(default=False, venv_backend="venv")
 def docs(session: nox.Session) -> None:
-    """Draw the diagrams from the state tables again, and check the links of the docs."""
+    """Write the generated pages again, and check the links of the docs."""
     session.install(".[test]")
-    session.run("python", "docs/make_states.py")
+    session.run("python", "docs/generate.py")
     session.run("python", "-m", "pytest", "tests/test_docs.py", "tests/test_readme.py")
 
 

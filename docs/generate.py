@@ -1,29 +1,41 @@
-"""Draw the state machines of `docs/states.md` from the tables that the code runs on.
+"""Write the pages that the code itself holds: the state machines and the catalogue of scenarios.
 
-python docs/make_states.py          # write docs/states.md
-python docs/make_states.py --check  # exit 1 when it is out of date
+python docs/generate.py          # write docs/states.md and docs/catalogue.md
+python docs/generate.py --check  # exit 1 when one is out of date
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.scenario import load
 from reactor import operation, signals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PAGE = Path(__file__).with_name("states.md")
+    from harness.scenario import Scenario
 
-_HEAD = """\
+ROOT = Path(__file__).resolve().parent.parent
+
+_STATES_HEAD = """\
 # State machines
 
-Drawn by `docs/make_states.py` from the tables in the code; do not edit.
+Drawn by `docs/generate.py` from the tables in the code; do not edit.
 A move that is not in a table raises `IllegalTransition`,
 which names the machine, the state and the event.
+"""
+
+_CATALOGUE_HEAD = """\
+# The catalogue
+
+The {count} scenarios, written by `docs/generate.py` from what they say of themselves; do not edit.
+`reactorlab explain ID` says the same of one.
+Where kernels may differ, the variants that are allowed stand behind the law in italics.
 """
 
 
@@ -45,9 +57,9 @@ def _rows(table: Mapping[tuple[Any, Any], Any]) -> str:
     return "\n".join(lines)
 
 
-def page() -> str:
+def states() -> str:
     """Return the whole page."""
-    parts = [_HEAD]
+    parts = [_STATES_HEAD]
     for title, text, table, first in (
         (
             "An operation",
@@ -68,17 +80,52 @@ by readiness, by cancel, by close or by a deadline.""",
     return "\n".join(parts)
 
 
+def catalogue() -> str:
+    """Return the page of the scenarios."""
+    found = load(ROOT / "scenarios")
+    parts = [_CATALOGUE_HEAD.format(count=len(found))]
+    for family in found.families:
+        items = [item for item in found if item.family == family]
+        parts.append(f"## {family} ({len(items)})\n")
+        parts.append("| scenario | law | what must hold | from |\n|---|---|---|---|")
+        parts += [
+            f"| `{item.id}` | {item.law} | {_cell(item.law_text)}{_permits(item)} "
+            f"| {_cell(item.provenance)} |"
+            for item in items
+        ]
+        parts[-1] += "\n"
+    return "\n".join(parts)
+
+
+def _permits(item: Scenario) -> str:
+    said = "".join(f" *May be {name}: {_cell(reason)}.*" for name, reason in item.permits.items())
+    grade = "" if item.strictness == "MUST" else f" *{item.strictness}.*"
+    return said + grade
+
+
+def _cell(text: str) -> str:
+    """Return text for a cell of a table: no line ends, and nothing that Markdown would take up."""
+    return re.sub(r"([|<>*_`\[\]])", r"\\\1", " ".join(text.split()))
+
+
+PAGES = {"states.md": states, "catalogue.md": catalogue}
+
+
 def main() -> int:
-    """Write the page, or compare it; returns the exit code."""
+    """Write the pages, or compare them; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="only say whether it is up to date")
-    if not parser.parse_args().check:
-        PAGE.write_text(page(), encoding="utf-8")
-        return 0
-    if PAGE.read_text(encoding="utf-8") == page():
-        return 0
-    sys.stderr.write(f"{PAGE.name} is out of date: run python docs/make_states.py\n")
-    return 1
+    parser.add_argument("--check", action="store_true", help="only say whether they are up to date")
+    check = parser.parse_args().check
+    stale = []
+    for name, page in PAGES.items():
+        path = ROOT / "docs" / name
+        if not check:
+            path.write_text(page(), encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != page():
+            stale.append(name)
+    if stale:
+        sys.stderr.write(f"out of date: {', '.join(stale)}; run python docs/generate.py\n")
+    return int(bool(stale))
 
 
 if __name__ == "__main__":
