@@ -1,0 +1,116 @@
+"""The timeline of one scenario as lanes, one for each task, to be drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+#: Of the drawing, in its own units.
+WIDTH: Final = 1000
+LABEL: Final = 170
+HEIGHT: Final = 20
+#: How many lanes and events a drawing may have and still be read.
+LANES: Final = 16
+EVENTS: Final = 200
+
+_BEGIN = ("start", "runs")
+_END = ("ends", "outcome")
+
+
+@dataclass(slots=True)
+class Bar:
+    """An operation, from its start to its end."""
+
+    x: float
+    width: float
+    text: str
+    ended: bool
+
+
+@dataclass(slots=True)
+class Dot:
+    """Something that happened at one moment."""
+
+    x: float
+    text: str
+
+
+@dataclass(slots=True)
+class Lane:
+    """What one task did."""
+
+    name: str
+    bars: list[Bar] = field(default_factory=list)
+    dots: list[Dot] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Drawing:
+    """All lanes, and the seconds at which they begin and end; `hidden` lanes found no room."""
+
+    lanes: list[Lane]
+    begin: float
+    end: float
+    hidden: int
+
+    @property
+    def height(self) -> int:
+        """Of the whole drawing."""
+        return (len(self.lanes) + 1) * HEIGHT
+
+
+def draw(timeline: Sequence[dict[str, Any]]) -> Drawing | None:
+    """Lay a timeline out; None if there is nothing that a table does not show as well."""
+    events = [event for event in timeline if isinstance(event.get("t"), int | float)]
+    if not 2 <= len(events) <= EVENTS:
+        return None
+    moments = [float(event["t"]) for event in events]
+    begin, end = min(moments), max(moments)
+    scale = (WIDTH - LABEL - HEIGHT) / ((end - begin) or 1.0)
+
+    def place(moment: float) -> float:
+        return round(LABEL + HEIGHT / 2 + (moment - begin) * scale, 1)
+
+    by_task: dict[str, list[dict[str, Any]]] = {}
+    for event in events:
+        by_task.setdefault(str(event.get("task", "")), []).append(event)
+    lanes = []
+    for name, own in list(by_task.items())[:LANES]:
+        lane = Lane(name)
+        started: dict[str, Any] | None = None
+        for event in own:
+            kind = event.get("event")
+            if kind in _BEGIN:
+                started = started or event
+            elif kind in _END:
+                if started is not None:  # the first of the two; the other one only repeats it
+                    lane.bars.append(_bar(place, started, event, text=_say(event)))
+                    started = None
+            else:
+                lane.dots.append(Dot(place(event["t"]), _say(event)))
+        if started is not None:
+            text = f"{_say(started)}; it never ended"
+            lane.bars.append(_bar(place, started, {"t": end}, text=text, ended=False))
+        lanes.append(lane)
+    return Drawing(lanes, begin, end, hidden=len(by_task) - len(lanes))
+
+
+def _bar(
+    place: Callable[[float], float],
+    start: dict[str, Any],
+    stop: dict[str, Any],
+    *,
+    text: str,
+    ended: bool = True,
+) -> Bar:
+    left, right = place(start["t"]), place(stop["t"])
+    return Bar(left, round(max(right - left, 3), 1), text, ended)
+
+
+def _say(event: dict[str, Any]) -> str:
+    detail = event.get("detail")
+    said = f"{event.get('event', '')} {detail}" if detail else str(event.get("event", ""))
+    return f"{event['t'] * 1000:.3f} ms: {said}"
