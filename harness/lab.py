@@ -19,6 +19,7 @@ The usual shape::
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import tempfile
@@ -480,7 +481,15 @@ class Lab:
         self.trace.event("lab", "note", text)
 
     def info(self, name: str, value: Any) -> None:
-        """Record a measured value; it is never judged."""
+        """Record a measured value; it is never judged.
+
+        Raises:
+            AssertionError: JSON has no form for it, as for a NaN.
+        """
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as exc:
+            raise AssertionError(f"info {name}: {value!r} cannot be reported: {exc}") from exc
         self.information[name] = value
         self.trace.mark("lab", "info", f"{name} = {value}")
 

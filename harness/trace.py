@@ -64,16 +64,24 @@ class Trace:
 def describe(value: object) -> str:
     """Say a value in a way that is the same on every machine.
 
-    Bytes are given by their length and, when short, their text; objects by their type; sockets and
-    addresses not at all.
+    Bytes are given by their length and, when short, their text; objects by their type; addresses,
+    paths and ancillary data, which holds descriptor numbers, only as what they are.
     """
-    if value is None:
-        return "None"
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        size = memoryview(value).nbytes
-        return repr(bytes(value)) if size <= 32 else f"{size} bytes"
-    if isinstance(value, bool | int | str):
-        return repr(value)
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(describe(item) for item in value) + "]"
-    return type(value).__name__
+    match value:
+        case None:
+            return "None"
+        case bytes() | bytearray() | memoryview():
+            size = memoryview(value).nbytes
+            return repr(bytes(value)) if size <= 32 else f"{size} bytes"
+        case str() if value.startswith("/"):
+            return "a path"
+        case bool() | int() | str():
+            return repr(value)
+        case (str(), int()) | (str(), int(), int(), int()):
+            return "an address"
+        case (int(), int(), bytes()):
+            return "ancillary data"
+        case list() | tuple():
+            return "[" + ", ".join(describe(item) for item in value) + "]"
+        case _:
+            return type(value).__name__
