@@ -126,6 +126,9 @@ class Acceptor(SocketBase):
                 except OSError as exc:
                     if exc.errno not in CAPACITY or self.closed:
                         raise
+                    late = self._read.op.late
+                    if late is not None:
+                        raise OperationCancelled(late) from exc
                     await self._back_off(exc)
                 else:
                     break
@@ -164,7 +167,7 @@ class Acceptor(SocketBase):
 
     def _end(self, cause: Cause) -> int:
         with self._context.scheduler.mutex:
-            waiting = self._gate.waiters.wake_all(cause)
+            waiting = self._gate.end(cause)
         return waiting + super()._end(cause)
 
     def __aiter__(self) -> AsyncIterator[StreamSocket]:

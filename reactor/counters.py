@@ -19,7 +19,7 @@ class Counters:
         speculative_hits: system calls tried without a readiness event that went through.
         speculative_misses: system calls that would have blocked.
         inline_completions: operations that completed without parking.
-        parks: operations that took their place to wait.
+        parks: socket operations that took their place to wait.
         claims_ready: operations ended by readiness, or by the event they waited for.
         claims_cancel: operations ended by a cancel.
         claims_close: operations ended because their object was closed.

@@ -41,6 +41,7 @@ class Slot:
     """
 
     __slots__ = (
+        "calling",
         "descriptor",
         "direction",
         "edges",
@@ -66,6 +67,8 @@ class Slot:
         self.exact = True
         # Second argument of the slot's calls: the flags of a send, 0 of a receive.
         self.flags = 0
+        # A thread is inside one of the slot's calls, or about to be (see `Descriptor.let_go`).
+        self.calling = False
         self.hits = 0
         self.misses = 0
         self.partials = 0
@@ -98,15 +101,15 @@ class IoOperation(Operation):
     def __init__(self, slot: Slot) -> None:
         super().__init__()
         self.slot = slot
-        # A cancel that came after readiness had claimed the operation: it holds if the
-        # readiness turns out to be spurious and the operation is about to park again.
-        self.late = False
+        # A cancel that came while there was nothing to claim, because readiness had claimed the
+        # operation or its task was in the call: it holds if that does not complete the operation.
+        self.late: Cause | None = None
 
     def park(self, task: Task[Any]) -> bool:
         """Take the slot, unless readiness arrived meanwhile; registers the descriptor at first."""
         slot = self.slot
         descriptor = slot.descriptor
-        if descriptor.closed or self.late:
+        if descriptor.closed or self.late is not None:
             return False
         if self.state is not IDLE:
             raise descriptor.busy(slot)
@@ -138,7 +141,8 @@ class IoOperation(Operation):
         """End the operation if it is pending; 1 if this ended it, else 0. The mutex is held."""
         if self.claim(cause):
             return 1
-        self.late = self.state is not IDLE
+        if self.late is None:
+            self.late = cause
         return 0
 
     def describe(self) -> str:
@@ -163,6 +167,7 @@ class Descriptor:
         "closed",
         "fd",
         "generation",
+        "gone",
         "kind",
         "owner",
         "read",
@@ -180,6 +185,7 @@ class Descriptor:
         self.generation = next(_generations)
         self.registered = False
         self.closed = False
+        self.gone = False  # the number has been given back
         self.owner: Any = None  # what `IoContext.close` closes
         self.read = Slot(self, READ)
         self.write = Slot(self, WRITE)
@@ -230,7 +236,7 @@ class Descriptor:
             return self.read.op.cancel(cause) + self.write.op.cancel(cause)
 
     def close(self) -> bool:
-        """End what is pending and leave the poller; the caller then closes the file descriptor.
+        """End what is pending, leave the poller, and give the number back.
 
         Leaving comes first, so that the number cannot be reused while the poller still has it.
 
@@ -252,4 +258,24 @@ class Descriptor:
                     # unspecified, so that thread is called back first.
                     self.scheduler.interrupt_leader()
             self.scheduler.release(self)
-            return True
+        self.let_go()
+        return True
+
+    def let_go(self) -> None:
+        """Close the file descriptor, unless a thread is inside a call on it: then that one does, after it.
+
+        Else the call might meet another file under the same number. `perform` says that it is
+        calling before it looks whether it may (`Slot.seen`), and `close` says that it may not
+        before it looks whether somebody is calling; so one of the two sees the other.
+
+        Errors of close(2) are not reported: the number is gone all the same, and FreeBSD answers
+        ECONNRESET when the peer has reset the connection (libuv 9051126b5).
+        """
+        with self.scheduler.mutex:
+            if self.gone or self.read.calling or self.write.calling:
+                return
+            self.gone = True
+        try:
+            self.sock.close()
+        except OSError:
+            pass

@@ -53,12 +53,15 @@ def perform(
     """
     task = running_task.get()
     op = slot.op
+    descriptor = slot.descriptor
     if op.state is not IDLE:
-        raise slot.descriptor.busy(slot)
+        raise descriptor.busy(slot)
+    op.late = None
     done = 0
     pending = False
     try:
         while True:
+            slot.calling = True  # before the look at `seen`: see `Descriptor.let_go`
             edges = slot.edges
             if edges != slot.seen and (task.credit > 0 or pending):
                 try:
@@ -67,6 +70,9 @@ def perform(
                     slot.seen = edges
                     slot.misses += 1
                 else:
+                    slot.calling = False
+                    if descriptor.closed:
+                        descriptor.let_go()
                     if not pending:
                         task.credit -= 1
                         slot.hits += 1
@@ -76,6 +82,8 @@ def perform(
                             return done
                         if arg is not None:
                             arg = memoryview(arg)[result:]
+                        if op.late is not None:
+                            raise OperationCancelled(op.late)
                         if not pending:
                             slot.partials += 1
                         pending = False  # each further step counts against the budget
@@ -88,17 +96,19 @@ def perform(
                             else:
                                 slot.exact = False  # an end stays: the next receive sees it too
                     return result
-            if not pending:
-                op.late = False
-            elif op.late:
-                op.late = False
-                raise OperationCancelled(Cause.CANCEL)
-            if slot.descriptor.closed:
+            slot.calling = False
+            if op.late is not None:
+                raise OperationCancelled(op.late)
+            if descriptor.closed:
                 if pending or done:
                     raise OperationCancelled(Cause.CLOSE)
-                raise ClosedError(f"this {slot.descriptor.kind}")
+                raise ClosedError(f"this {descriptor.kind}")
             yield op
             pending = True
-    except (OSError, OperationCancelled) as exc:
-        exc.transferred = done  # type: ignore[union-attr]  # OSError takes attributes too
+    except BaseException as exc:
+        slot.calling = False
+        if descriptor.closed:
+            descriptor.let_go()
+        if isinstance(exc, OSError | OperationCancelled):
+            exc.transferred = done  # type: ignore[union-attr]  # OSError takes attributes too
         raise

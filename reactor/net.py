@@ -48,7 +48,11 @@ async def connect_tcp(host: str, port: int) -> StreamSocket:
         found = await to_thread(getaddrinfo, *query)
     error: OSError | None = None
     for family, _, _, _, address in found:
-        stream = StreamSocket(family)
+        try:
+            stream = StreamSocket(family)
+        except OSError as exc:  # EAFNOSUPPORT: a name can have addresses that the system has not
+            error = exc
+            continue
         try:
             await stream.connect(address)
         except OSError as exc:
@@ -118,8 +122,9 @@ def listen_unix(
     Raises:
         OSError: the path exists (EADDRINUSE), or is too long.
     """
+    address = os.fspath(path)
     acceptor = Acceptor(socket.AF_UNIX, context=context)
-    return _listen(acceptor, os.fspath(path), backlog, reuse_port=False)
+    return _listen(acceptor, address, backlog, reuse_port=False)
 
 
 def _listen(acceptor: Acceptor, address: Any, backlog: int, *, reuse_port: bool) -> Acceptor:

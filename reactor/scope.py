@@ -89,7 +89,8 @@ class CancelScope:
         task = self._task
         if task is not None:
             with task.scheduler.mutex:
-                self._arm(task)
+                if self.parent is not None and self in self.parent._children:  # not left yet
+                    self._arm(task)
 
     @property
     def shield(self) -> bool:
@@ -206,8 +207,10 @@ class CancelScope:
             task = scope._task
             if task is not None and task.scope is scope:
                 self._refresh(task)
-                if task.interrupted and task.operation is not None:
-                    task.operation.claim(scope.reason())
+                # Looked up once: a thread that steps the task takes it away without the mutex.
+                operation = task.operation
+                if task.interrupted and operation is not None:
+                    operation.claim(scope.reason())
             pending.extend(
                 child for child in scope._children if not child._shield or scope._closing(task)
             )

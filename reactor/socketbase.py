@@ -63,7 +63,7 @@ class SocketBase:
 
     def fileno(self) -> int:
         """Return the descriptor number, -1 when closed."""
-        return self._sock.fileno()
+        return -1 if self.closed else self._sock.fileno()
 
     def getsockname(self) -> Any:
         """Return the own address, as `socket.socket.getsockname`."""
@@ -105,19 +105,11 @@ class SocketBase:
         return self._end(Cause.CANCEL)
 
     def close(self) -> None:
-        """Close the socket; pending operations end with `OperationCancelled`. Again: no effect.
-
-        Errors of close(2) are not reported: the number is gone all the same, and FreeBSD answers
-        ECONNRESET when the peer has reset the connection (libuv 9051126b5).
-        """
+        """Close the socket; pending operations end with `OperationCancelled`. Again: no effect."""
         if self.closed:
             return
         self._end(Cause.CLOSE)
-        if self._descriptor.close():
-            try:
-                self._sock.close()
-            except OSError:
-                pass
+        self._descriptor.close()
 
     def __enter__(self) -> Any:
         return self
@@ -147,6 +139,10 @@ class SocketBase:
             self._pause = Timer(context=self._context)
         self._pause.expires_after(seconds)
         await self._pause.wait()
+
+    @property
+    def _resting(self) -> bool:
+        return self._pause is not None and bool(self._pause._waits)
 
     def _end(self, cause: Cause) -> int:
         """End what is pending for `cause`; subclasses with more places to wait add to it."""

@@ -95,7 +95,12 @@ class StreamSocket(SocketBase):
         """Return two connected Unix stream sockets."""
         system = (context or current_context()).system
         left, right = system.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        return cls.from_socket(left, context), cls.from_socket(right, context)
+        try:
+            return cls.from_socket(left, context), cls.from_socket(right, context)
+        except BaseException:
+            left.close()
+            right.close()
+            raise
 
     # -- Receiving
 
@@ -127,11 +132,9 @@ class StreamSocket(SocketBase):
             IncompleteReadError: the stream ended before; `partial` holds what came.
             OperationCancelled: `transferred` and `partial` hold what had been taken off the socket.
         """
-        if size < 0:
-            raise ValueError(f"cannot receive {size} bytes: a size is 0 or more")
+        if size <= 0:
+            return await self._recv_nothing(size)
         buffer = bytearray(size)
-        if not size:
-            return b""
         try:
             count = await perform(
                 self._read, self._sock.recv_into, memoryview(buffer), size, whole=True
@@ -199,6 +202,8 @@ class StreamSocket(SocketBase):
         """
         self._open()
         slot = self._write
+        if self._resting:
+            raise self._descriptor.busy(slot)
         begun = _Connect(address)
         while True:
             slot.believe()  # the first attempt is the call itself, whatever the poller said so far
@@ -223,7 +228,8 @@ class StreamSocket(SocketBase):
             connect.begun = True
             raise BlockingIOError from None
         except BlockingIOError as exc:
-            if exc.errno != errno.EINPROGRESS:
+            # EALREADY: an attempt before this one was cancelled, and the kernel goes on with it.
+            if exc.errno not in (errno.EINPROGRESS, errno.EALREADY):
                 raise _QueueFull from exc
             connect.begun = True
             raise

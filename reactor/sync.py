@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from .errors import ReactorError
+from .errors import Cause, ReactorError
 from .local import current_context
+from .operation import CLAIMED
 from .waitlist import WaitList
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from .context import IoContext
     from .scheduler import Scheduler
+    from .waitlist import WaitOperation
 
 T = TypeVar("T")
 
@@ -135,11 +137,12 @@ class Queue(Generic[T]):
 class Gate:
     """Lets one task through at a time, in FIFO order; keeps accepts on one listener in order."""
 
-    __slots__ = ("_scheduler", "_taken", "waiters")
+    __slots__ = ("_next", "_scheduler", "_taken", "waiters")
 
     def __init__(self, scheduler: Scheduler, what: str) -> None:
         self._scheduler = scheduler
-        self._taken = False  # guarded by the mutex
+        self._taken = False  # guarded by the mutex, as is the one who was let through last
+        self._next: WaitOperation | None = None
         self.waiters = WaitList(scheduler, what)
 
     def _take(self) -> bool:
@@ -160,4 +163,15 @@ class Gate:
     def leave(self) -> None:
         """Let the next one through."""
         with self._scheduler.mutex:
+            self._next = self.waiters.first()
             self._taken = self.waiters.wake_one()
+
+    def end(self, cause: Cause) -> int:
+        """End every wait; also that of who was let through but has not been told. The mutex is held."""
+        count = self.waiters.wake_all(cause)
+        op = self._next
+        if op is not None and op.state is CLAIMED and op.cause is Cause.READY:
+            op.cause = cause
+            self._taken = False
+            count += 1
+        return count

@@ -11,7 +11,7 @@ from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .errors import Cause, OperationCancelled, ReactorError
-from .operation import Operation, Yield
+from .operation import DEFERRED, Operation, Yield
 from .scope import CancelScope
 from .waitlist import WaitList
 
@@ -150,7 +150,11 @@ class Task(Generic[T]):
         op = self.operation
         if op is not None:
             self.operation = None
-            op.state = op.state.resume
+            if op.state is DEFERRED:
+                with scheduler.mutex:  # it may be claimed yet, until here
+                    op.state = op.state.resume
+            else:
+                op.state = op.state.resume
             if op.cause is not Cause.READY:
                 error = OperationCancelled(op.cause, scoped=self.interrupted)
         self.credit = 0 if self.interrupted else BUDGET
@@ -211,7 +215,7 @@ class Task(Generic[T]):
     def abandon(self) -> None:
         """Throw the coroutine away: it went on waiting though everything it starts is cancelled."""
         try:
-            self._coro.close()
+            self._run(self._coro.close)
         finally:
             self._finish(None, OperationCancelled(Cause.CLOSE))
 

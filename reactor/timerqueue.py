@@ -78,11 +78,15 @@ class TimerQueue:
             self._infinite = max(0, self._infinite - 1)  # 0 after `clear`
             return True
         self._garbage += 1
+        self._sweep()
+        return True
+
+    def _sweep(self) -> None:
+        """Rebuild the heap if too much of it is cancelled: either more was, or the rest has fired."""
         if self._garbage > _MIN_GARBAGE and self._garbage * 2 > len(self.heap):
             self.heap = [item for item in self.heap if item[2].action is not None]
             heapq.heapify(self.heap)
             self._garbage = 0
-        return True
 
     def next_deadline(self) -> float:
         """Return the earliest armed deadline, infinity when there is none."""
@@ -103,6 +107,8 @@ class TimerQueue:
             assert entry.action is not None
             due.append(entry.action)
             entry.action = None
+        if due:
+            self._sweep()
         return due
 
     def clear(self) -> None:

@@ -11,6 +11,8 @@ from ..errors import BackendError, Unsupported
 from ..system import System
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .base import Backend
 
 #: Names to modules and classes, best first. Imported only when used: a platform's module names
@@ -76,12 +78,14 @@ def choose(spec: str | None, system: System) -> str:
     return spec or os.environ.get(ENVIRONMENT) or available(system)[0]
 
 
-def make(spec: str | None, system: System) -> Backend:
-    """Make the backend that `choose` chooses.
+def make(spec: str | Callable[[System], Backend] | None, system: System) -> Backend:
+    """Make the backend that `choose` chooses; a callable, such as the class of one, makes it itself.
 
     Raises:
         BackendError: it is unknown, or this system does not have it.
     """
+    if callable(spec):
+        return spec(system)
     spec = choose(spec, system)
     if not isinstance(spec, str):
         raise BackendError(f"a backend is chosen by name, got {spec!r}")

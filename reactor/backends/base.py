@@ -172,9 +172,10 @@ class Backend:
 
     def deregister(self, descriptor: Descriptor) -> None:
         """Stop watching `descriptor`, before its number is closed."""
+        # It is not in the table when its number was closed behind our back and has a new owner.
         if self.descriptors.get(descriptor.fd) is descriptor:
             del self.descriptors[descriptor.fd]
-        self.remove(descriptor)
+            self.remove(descriptor)
 
     def interrupt(self) -> bool:
         """Make a wait in progress, or the next one, return; False when that failed."""

@@ -10,6 +10,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from ..descriptor import READ, STICKY, WRITE
+from ..errors import FdSetSizeError
 from ._level import LevelBackend
 
 if TYPE_CHECKING:
@@ -34,7 +35,13 @@ class SelectBackend(LevelBackend):
         self._select = self.system.select
 
     def watch_waker(self, fd: int) -> None:
-        """Watch for readability."""
+        """Watch for readability.
+
+        Raises:
+            FdSetSizeError: the process has so many descriptors that the waker's is too high.
+        """
+        if fd >= FD_SETSIZE:
+            raise FdSetSizeError(fd, FD_SETSIZE)
         self._readers.add(fd)
 
     def change(self, fd: int, before: int, interest: int) -> None:
