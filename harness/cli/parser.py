@@ -12,7 +12,7 @@ from reactor.system import SYSTEMS
 from ..engine import TIMEOUT_S
 from ..environment import version
 from ..model import BROKEN
-from . import backends, catalogue, diverge, run, trace
+from . import backends, catalogue, diverge, explore, run, trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,6 +101,19 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     made = add("backends", "the backends of this machine, and its probed capabilities")
     made.set_defaults(verb=backends.main)
     made.add_argument("--system", choices=SYSTEMS, default="live", help="posix: no extensions")
+    made.add_argument("--json", action="store_true", help="print it as JSON")
+
+    made = add("explore", "run the scheduler under every interleaving of small programs")
+    made.set_defaults(verb=explore.main)
+    made.add_argument("programs", nargs="*", metavar="PROGRAM", help="by default all")
+    made.add_argument("--list", action="store_true", help="say what the programs are")
+    made.add_argument("--replay", metavar="STRING", help="run the one schedule that it names")
+    made.add_argument("--limit", type=int, metavar="N", help="schedules of each program at most")
+    made.add_argument("--seconds", type=float, metavar="N", help="for each program at most")
+    made.add_argument(
+        "--random", type=int, metavar="SEED", help="draw schedules instead of running all"
+    )
+    made.add_argument("--jobs", type=_jobs, default=0, metavar="N", help="processes at once; auto")
     made.add_argument("--json", action="store_true", help="print it as JSON")
     return parser.parse_args(argv)
 

@@ -1,0 +1,6 @@
+"""The explorer: the real scheduler under every interleaving of its threads.
+
+`control` runs threads one at a time and asks a strategy before every step which goes on; `ground`
+is what they stand on instead of an operating system; `track` makes every access to shared state of
+the reactor a step; `search` has the strategies; `programs` are what is explored.
+"""

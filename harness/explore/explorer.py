@@ -1,0 +1,353 @@
+"""Runs programs under strategies, and makes the most of what they find."""
+
+from __future__ import annotations
+
+import gc
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from . import programs
+from .control import Active, Crew, Execution, ExploreError, Violation
+from .search import Exhaustive, Randomly, Replaying, Switching
+from .stage import Stage
+from .track import tracking
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .control import Step, Strategy, Worker
+    from .programs import Program
+
+#: Every so many schedules one is run a second time, to prove that nothing is uncontrolled.
+TWICE = 50
+
+#: Schedules drawn at random before all are run.
+SAMPLES = 100
+
+#: Every so many, the garbage of the executions is collected; never during one, since a finaliser
+#: would take steps that belong to nobody.
+COLLECT = 200
+
+
+@dataclass
+class Finding:
+    """A violation with its shortest schedule found.
+
+    Attributes:
+        kind, detail: what went wrong.
+        replay: reproduces it: ``program:1*12,2*3`` (thread, times its number of steps).
+        switches: how often that schedule goes from one thread to another that it need not.
+        timeline: what happened, a line for each piece of a thread.
+    """
+
+    kind: str
+    detail: str
+    replay: str
+    switches: int
+    timeline: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Report:
+    """What came of one program.
+
+    Attributes:
+        name, threads: of the program.
+        schedules: that were run to their end, each of another class.
+        sampled: drawn at random before, to find at once what is badly broken.
+        cut: executions given up because all that could follow had been seen.
+        steps: in all of them.
+        complete: every class of equivalent schedules was run.
+        seconds: that it took.
+        violations: what was found; the first ends the search.
+    """
+
+    name: str
+    threads: int = 0
+    schedules: int = 0
+    sampled: int = 0
+    cut: int = 0
+    steps: int = 0
+    complete: bool = False
+    seconds: float = 0.0
+    violations: list[Finding] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {
+            "name": self.name,
+            "threads": self.threads,
+            "schedules": self.schedules,
+            "sampled": self.sampled,
+            "cut": self.cut,
+            "steps": self.steps,
+            "complete": self.complete,
+            "seconds": round(self.seconds, 3),
+            "violations": [vars(item) for item in self.violations],
+        }
+
+
+def execute(
+    program: Program,
+    strategy: Strategy,
+    crew: Crew,
+    *,
+    naked: set[str] | None = None,
+    on_step: Callable[[Worker, Step], None] | None = None,
+) -> Execution:
+    """Run `program` once under `strategy`; `tracking` is in force.
+
+    Args:
+        program: what to run.
+        strategy: says who goes on.
+        crew: the threads.
+        naked: attributes of which an access is a step; by default those of all.
+        on_step: is told of each step, and of each access that is none.
+    """
+    execution = Execution(strategy, naked)
+    execution.on_step = on_step
+    Active.execution = execution
+    stage = Stage(execution)
+    try:
+        program.setup(stage)
+        begin = getattr(strategy, "begin", None)
+        if begin is not None:
+            begin(len(stage.threads))
+        execution.run(crew, stage.threads)
+        if execution.violation is None and not execution.cut:
+            try:
+                for check in stage.checks:
+                    check()
+                    if execution.violation is not None:
+                        break
+            except Exception as exc:  # noqa: BLE001 - a check that falls over is a finding too
+                execution.violation = Violation("exception", f"{type(exc).__name__}: {exc}")
+    finally:
+        Active.execution = None
+        stage.leave()
+    violation = execution.violation
+    if violation is not None and violation.detail.startswith("ExploreError"):
+        raise ExploreError(f"{program.name}: {violation.detail}")
+    return execution
+
+
+def explore(
+    program: Program,
+    *,
+    limit: int | None = None,
+    seconds: float | None = None,
+    seed: int | None = None,
+    on_progress: Callable[[Report], None] | None = None,
+) -> Report:
+    """Explore a program until a violation, the end, or a limit.
+
+    Args:
+        program: what to run.
+        limit: of schedules.
+        seconds: of time.
+        seed: draw schedules at random, from this seed on, instead of running all.
+        on_progress: called every now and then.
+    """
+    report = Report(program.name)
+    naked: set[str] = set()
+    begin = time.monotonic()
+    gc_was_on = gc.isenabled()
+    gc.disable()
+    try:
+        with tracking(), Crew() as crew:
+            if seed is None and not _sample(program, report, naked, crew):
+                return report
+            strategy = Exhaustive() if seed is None else Randomly(seed)
+            while not report.complete:
+                execution = execute(program, strategy, crew, naked=naked)
+                if execution.learned:
+                    report.schedules = report.cut = 0
+                    strategy = Exhaustive() if seed is None else Randomly(seed)
+                    continue
+                if not _account(program, report, execution, crew):
+                    break
+                strategy.end()
+                report.complete = isinstance(strategy, Exhaustive) and strategy.complete
+                report.seconds = time.monotonic() - begin
+                if not execution.cut and report.schedules % TWICE == 1:
+                    _again(program, execution, crew)
+                if (report.schedules + report.cut) % COLLECT == 0:
+                    gc.collect()
+                    if on_progress is not None:
+                        on_progress(report)
+                if limit is not None and report.schedules >= limit:
+                    break
+                if seconds is not None and report.seconds >= seconds:
+                    break
+    finally:
+        if gc_was_on:
+            gc.enable()
+        report.seconds = time.monotonic() - begin
+    return report
+
+
+def _sample(program: Program, report: Report, naked: set[str], crew: Crew) -> bool:
+    """Draw a few schedules first: what is badly broken is found at once; False if it is."""
+    strategy = Randomly(0)
+    while strategy.seed < SAMPLES:
+        execution = execute(program, strategy, crew, naked=naked)
+        if not execution.learned:
+            if not _account(program, report, execution, crew):
+                return False
+            report.sampled += 1
+            strategy.end()
+    report.schedules = report.cut = 0
+    return True
+
+
+def _account(program: Program, report: Report, execution: Execution, crew: Crew) -> bool:
+    """Count an execution; False when it found something, which ends the search."""
+    report.threads = max(report.threads, len(set(execution.choices)))
+    report.steps += len(execution.choices)
+    if execution.cut:
+        report.cut += 1
+    else:
+        report.schedules += 1
+    if execution.violation is not None:
+        report.violations.append(_shorten(program, execution, crew))
+    return execution.violation is None
+
+
+def replay(text: str) -> tuple[Report, list[str]]:
+    """Run the schedule that a replay string names.
+
+    Returns:
+        The report, and the timeline.
+
+    Raises:
+        ExploreError: the string is malformed, or the program has changed since.
+    """
+    name, choices = parse_replay(text)
+    program = programs.get(name)
+    with tracking(), Crew() as crew:
+        watcher = _Watcher()
+        execution = execute(program, Replaying(choices), crew, on_step=watcher)
+    report = Report(name, len(set(execution.choices)), schedules=1, steps=len(execution.choices))
+    if execution.violation is not None:
+        report.violations.append(_finding(program, execution, watcher.lines()))
+    return report, watcher.lines()
+
+
+def format_replay(name: str, choices: Sequence[int]) -> str:
+    """Write a schedule down."""
+    runs: list[list[int]] = []
+    for choice in choices:
+        if runs and runs[-1][0] == choice:
+            runs[-1][1] += 1
+        else:
+            runs.append([choice, 1])
+    return f"{name}:" + ",".join(f"{choice + 1}*{count}" for choice, count in runs)
+
+
+def parse_replay(text: str) -> tuple[str, list[int]]:
+    """Read what `format_replay` wrote.
+
+    Raises:
+        ExploreError: it is malformed; says where.
+    """
+    name, colon, rest = text.partition(":")
+    if not colon:
+        raise ExploreError(f"{text!r} is no replay string, such as post-vs-sleep-edge:1*12,2*3")
+    choices: list[int] = []
+    for part in rest.split(",") if rest else ():
+        thread, star, count = part.partition("*")
+        if not star or not thread.isdigit() or not count.isdigit() or not 1 <= int(thread) <= 64:
+            raise ExploreError(f"replay string: {part!r} is not thread*steps, such as 2*31")
+        if int(count) > 1_000_000:
+            raise ExploreError(f"replay string: {part!r} has more steps than any schedule")
+        choices += [int(thread) - 1] * int(count)
+    return name, choices
+
+
+def _again(program: Program, first: Execution, crew: Crew) -> None:
+    """Run a schedule a second time: the same steps must come of it."""
+    watchers = _Watcher(), _Watcher()
+    for watcher in watchers:
+        second = execute(program, Replaying(first.choices), crew, on_step=watcher)
+        if second.choices != first.choices or second.violation != first.violation:
+            raise ExploreError(f"{program.name}: not in control: a schedule came out otherwise")
+    one, other = (watcher.lines() for watcher in watchers)
+    for before, now in zip(one, other, strict=True):
+        if before != now:
+            raise ExploreError(f"{program.name}: not in control: {before!r}, then {now!r}")
+
+
+def _switches(program: Program, execution: Execution, crew: Crew) -> dict[int, int]:
+    """Return where a schedule departs from going straight ahead."""
+    found: dict[int, int] = {}
+
+    class Comparing(Replaying):
+        def choose(self, execution: Execution, ready: Any, current: Any) -> Any:
+            straight = current if current in ready else ready[0]
+            chosen = super().choose(execution, ready, current)
+            assert chosen is not None
+            if chosen is not straight:
+                found[len(execution.choices)] = chosen.index
+            return chosen
+
+    execute(program, Comparing(execution.choices), crew)
+    return found
+
+
+def _shorten(program: Program, execution: Execution, crew: Crew) -> Finding:
+    """Take switches away as long as the same kind of violation comes of what is left."""
+    assert execution.violation is not None
+    kind = execution.violation.kind
+    best, switches = execution, _switches(program, execution, crew)
+    shorter = True
+    while shorter:
+        shorter = False
+        for step in list(switches):
+            fewer = {key: value for key, value in switches.items() if key != step}
+            found = execute(program, Switching(fewer), crew)
+            if found.violation is not None and found.violation.kind == kind:
+                best, switches, shorter = found, _switches(program, found, crew), True
+                break
+    watcher = _Watcher()
+    best = execute(program, Replaying(best.choices), crew, on_step=watcher)
+    finding = _finding(program, best, watcher.lines())
+    finding.switches = len(switches)
+    return finding
+
+
+def _finding(program: Program, execution: Execution, timeline: list[str]) -> Finding:
+    violation = execution.violation
+    assert violation is not None
+    return Finding(
+        kind=violation.kind,
+        detail=violation.detail,
+        replay=format_replay(program.name, execution.choices),
+        switches=0,
+        timeline=timeline,
+    )
+
+
+class _Watcher:
+    """Writes down what each thread does, a line for each function of the reactor that it is in."""
+
+    def __init__(self) -> None:
+        self._pieces: list[tuple[str, str, list[str]]] = []
+
+    def __call__(self, worker: Worker, step: Step) -> None:
+        """Take in one step, or an access that was no choice."""
+        where = worker.where
+        last = self._pieces[-1] if self._pieces else None
+        if last is None or last[:2] != (worker.name, where):
+            last = (worker.name, where, [])
+            self._pieces.append(last)
+        if not last[2] or last[2][-1] != step.label:
+            last[2].append(step.label)
+
+    def lines(self) -> list[str]:
+        """Return the timeline."""
+        width = max((len(name) for name, _, _ in self._pieces), default=0)
+        return [
+            f"{name:<{width}}  {where + ': ' if where else ''}{', '.join(labels)}"
+            for name, where, labels in self._pieces
+        ]

@@ -1,0 +1,140 @@
+"""Every access to shared state of the reactor becomes a step.
+
+While `tracking` is in force, the listed attributes of the reactor's classes are data descriptors that
+announce each access before they make it. The reactor's code is not touched. What holds a container
+counts as writing it whenever it is looked up, since what follows may change it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from reactor.backends._level import LevelBackend
+from reactor.backends.base import Backend
+from reactor.descriptor import Descriptor, IoOperation, Slot
+from reactor.operation import Operation
+from reactor.scheduler import Scheduler
+from reactor.scope import CancelScope
+from reactor.signals import SignalState
+from reactor.sync import Event, Gate
+from reactor.task import Task
+from reactor.timerqueue import TimerEntry, TimerQueue
+from reactor.timing import Timer, TimerWait
+from reactor.waitlist import WaitList
+
+from .control import Active, Execution
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Attributes that hold a value, and those that hold a container, of every class with shared state.
+TRACKED: dict[type, tuple[str, str]] = {
+    Scheduler: (
+        "closing closed waits interrupts parks claims_ready timers_fired handlers spawned",
+        "tasks descriptors claims retired _inside",
+    ),
+    SignalState: ("idle leader runners signalled stopped work", ""),
+    TimerQueue: ("_sequence _garbage _infinite", "heap"),
+    TimerEntry: ("action", ""),
+    Descriptor: ("registered closed gone", ""),
+    Slot: ("calling edges seen exact hits misses partials op", ""),
+    Operation: ("cause state task", ""),
+    IoOperation: ("late", ""),
+    Task: ("operation credit interrupted done cancelled scope _result _error", ""),
+    CancelScope: ("cancel_called parent _cause _deadline _entry", "_children"),
+    TimerWait: ("_entry", ""),
+    Timer: ("_deadline", "_waits"),
+    WaitList: ("", "operations"),
+    Event: ("_flag", ""),
+    Gate: ("_taken", ""),
+    Backend: ("_deadline interest_changes", "descriptors"),
+    LevelBackend: ("", "_changed _applied"),
+}
+
+
+class _Attribute:
+    """A data descriptor in the place of a slot, or of an entry of the instance's ``__dict__``."""
+
+    __slots__ = ("_container", "_name", "_slot")
+
+    def __init__(self, name: str, slot: Any, *, container: bool) -> None:
+        self._name = name
+        self._slot = slot
+        self._container = container
+
+    def __get__(self, thing: Any, owner: type | None = None) -> Any:
+        if thing is None:
+            return self
+        execution = Active.execution
+        if execution is not None:
+            execution.access(thing, self._name, self._container)
+        if self._slot is not None:
+            return self._slot.__get__(thing, owner)
+        try:
+            return thing.__dict__[self._name]
+        except KeyError:
+            raise AttributeError(self._name) from None
+
+    def __set__(self, thing: Any, value: Any) -> None:
+        execution = Active.execution
+        if execution is not None:
+            execution.access(thing, self._name, True)
+        if self._slot is not None:
+            self._slot.__set__(thing, value)
+        else:
+            thing.__dict__[self._name] = value
+
+
+@contextlib.contextmanager
+def tracking() -> Iterator[None]:
+    """Inside, accesses to the attributes in `TRACKED` are steps of the active execution."""
+    replaced: list[tuple[type, str, Any]] = []
+    try:
+        for owner, (values, containers) in TRACKED.items():
+            for names, container in ((values, False), (containers, True)):
+                for name in names.split():
+                    slot = owner.__dict__.get(name)
+                    replaced.append((owner, name, slot))
+                    setattr(owner, name, _Attribute(name, slot, container=container))
+        yield
+    finally:
+        for owner, name, slot in reversed(replaced):
+            if slot is None:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, slot)
+
+
+class TrackedQueue(deque[Any]):
+    """The scheduler's queue: each of its operations is one step, as each is atomic."""
+
+    def __init__(self, execution: Execution, items: Any) -> None:
+        super().__init__(items)
+        self._execution = execution
+
+    def append(self, item: Any, /) -> None:
+        """As `deque.append`."""
+        self._execution.step("queue", True, "queue.append")
+        super().append(item)
+
+    def popleft(self) -> Any:
+        """As `deque.popleft`."""
+        self._execution.step("queue", True, "queue.popleft", harmless=self._empty)
+        return super().popleft()
+
+    def _empty(self) -> bool:
+        return not super().__len__()
+
+    def clear(self) -> None:
+        """As `deque.clear`."""
+        self._execution.step("queue", True, "queue.clear")
+        super().clear()
+
+    def __len__(self) -> int:
+        self._execution.step("queue", False, "len(queue)")
+        return super().__len__()
+
+    def __bool__(self) -> bool:
+        return self.__len__() > 0
