@@ -33,9 +33,11 @@ def server_address(tmp_path):
         text=True,
     ) as process:
         try:
+            assert process.stdout is not None
             line = process.stdout.readline()
-            host, port = re.fullmatch(r"listening on \('(.*)', (\d+)\)\n", line).groups()
-            yield host, int(port)
+            said = re.fullmatch(r"listening on \('(.*)', (\d+)\)\n", line)
+            assert said is not None, line
+            yield said[1], int(said[2])
             assert process.poll() is None, "the server ended"
         finally:
             process.kill()
@@ -72,7 +74,7 @@ def test_the_commands_of_the_readme_exist():
         check=True,
     ).stdout
     verbs = set(re.findall(r"\| `reactorlab (\w+)", README))
-    assert verbs == {"run", "list", "explain", "trace", "diverge", "backends"}
+    assert verbs == {"run", "list", "explain", "trace", "diverge", "explore", "backends"}
     for verb in verbs:
         assert re.search(rf"\b{verb}\b", help_text), verb
     run_help = subprocess.run(
