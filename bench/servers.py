@@ -38,6 +38,8 @@ def bare_epoll() -> None:
 
     It has no tasks, no timers, no cancel, and drops a connection that does not take its answer.
     """
+    if sys.platform != "linux":
+        raise SystemExit("epoll is Linux's: leave bare-epoll out with --servers")
     listener = _listener()
     listener.setblocking(False)
     poller = select.epoll()

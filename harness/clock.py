@@ -58,11 +58,13 @@ class FakeClock:
 
     def wait(self, timeout: float | None, ask: Callable[[float | None], Any]) -> Any:
         """Wait through `ask`, which is the real poller's wait with a timeout in seconds."""
+        if timeout is not None and timeout < 0:
+            timeout = None
         with self._lock:
             self.waits.append(timeout)
             self._waiting += 1
         try:
-            if timeout is None or timeout < 0:
+            if timeout is None:
                 return ask(None)
             found = ask(0)
             while timeout and not _anything(found) and not self.at_rest(self._waiting):

@@ -174,6 +174,18 @@ class FaultSocket(socket.socket):
         return self._call("sendmsg", *args)  # type: ignore[no-any-return]
 
 
+class CountingCondition(threading.Condition):
+    """A condition that counts the threads it has woken, with its lock held."""
+
+    wakeups = 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """As `threading.Condition.wait`."""
+        woken = super().wait(timeout)
+        self.wakeups += woken
+        return woken
+
+
 class LabSystem(System):
     """Mixed in before a real system: sockets with faults, and the fake clock if there is one."""
 
@@ -185,6 +197,10 @@ class LabSystem(System):
         if isinstance(sock, socket.socket) and not isinstance(sock, FaultSocket):
             sock = FaultSocket.of(sock, self.table)
         return super().adopt(sock)
+
+    def condition(self, lock: Any) -> CountingCondition:
+        """As the system's, and it counts."""
+        return CountingCondition(lock)
 
     def write(self, fd: int, data: bytes) -> int:
         """The only descriptor written through the system is the waker's."""

@@ -19,6 +19,7 @@ The usual shape::
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import socket
@@ -28,16 +29,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from . import oracles
 from .errors import ScenarioUnsupported
 from .faults import FaultTable, Rule, out_of_descriptors, signal_storm
 from .outcome import Op, Outcome, observe
 from .peer import SAFETY, Peer, linger_zero, tiny_buffers
-from .provoke import Canary, Crowd, Idle
+from .provoke import Canary, Crowd, Idle, forked
 from .trace import describe
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     import reactor
@@ -53,6 +55,9 @@ _PATIENCE = 20_000
 
 #: So many quiet turns in a row count as rest: each asks the poller once more.
 _QUIET_TURNS = 3
+
+#: Real seconds between two looks at whether a loop is asleep.
+_LOOK = 0.0002
 
 
 class Lab:
@@ -77,7 +82,8 @@ class Lab:
         table: FaultTable,
         clock: FakeClock | None,
         rng: random.Random,
-        make_context: Callable[[], reactor.IoContext],
+        make_context: Callable[[str | None], reactor.IoContext],
+        wakers: Callable[[], list[str]],
         permits: Mapping[str, str],
         threads: int = 1,
     ) -> None:
@@ -91,6 +97,7 @@ class Lab:
         self.surfaced: list[BaseException] = []
         self._clock = clock
         self._make_context = make_context
+        self._wakers = wakers
         self._permits = permits
         self._ops: list[Op] = []
         self._to_close: list[Any] = []
@@ -350,6 +357,17 @@ class Lab:
             seconds=seconds,
         )
 
+    def idle_of(self, context: reactor.IoContext, seconds: float = 0.25) -> Idle:
+        """As `idle`, of a fresh context that helper threads run; the scenario stands still."""
+        waits = context.counters().waits
+        cpu = time.process_time()
+        threading.Event().wait(seconds)
+        return Idle(
+            waits=context.counters().waits - waits,
+            cpu=time.process_time() - cpu,
+            seconds=seconds,
+        )
+
     async def check_no_spin(self, seconds: float = 0.25) -> None:
         """Check that an idle subject neither polls nor burns CPU (law 2)."""
         (await self.idle(seconds)).check()
@@ -359,6 +377,30 @@ class Lab:
     def post(self, function: Callable[..., object], *args: Any) -> None:
         """Have a function called by the loop."""
         self.subject.post(function, *args)
+
+    def post_alone(self, function: Callable[..., object], *args: Any) -> None:
+        """As `post`, with every other thread of the subject held meanwhile.
+
+        So whatever the function does is one event for the subject, on any number of threads.
+        """
+        held = threading.Semaphore(0)
+        done = threading.Event()
+
+        def hold() -> None:
+            held.release()
+            done.wait()
+
+        def act() -> None:
+            try:
+                for _ in range(self.threads - 1):
+                    held.acquire()
+                function(*args)
+            finally:
+                done.set()
+
+        for _ in range(self.threads - 1):
+            self.post(hold)
+        self.post(act)
 
     def thread(self, function: Callable[..., Any], *args: Any) -> LabThread:
         """Start a helper thread; `join` it, or let the lab do it at the end."""
@@ -382,6 +424,25 @@ class Lab:
 
         return self.thread(wait_and_call)
 
+    def until_asleep(self, context: reactor.IoContext | None = None, threads: int = 0) -> None:
+        """Block the calling thread until every thread of a loop is asleep, one in the poller.
+
+        Args:
+            context: a fresh context that helper threads run. By default the one under test: then
+                only a helper thread may call this, since the scenario itself keeps it awake.
+            threads: how many threads run it; by default 1, or those of the one under test.
+
+        Raises:
+            AssertionError: that does not happen within the safety timeout.
+        """
+        wanted = threads or (self.threads if context is None else 1)
+        give_up = time.monotonic() + SAFETY
+        pause = threading.Event()
+        while not self.subject.asleep(context, wanted):
+            if time.monotonic() > give_up:
+                raise AssertionError("the loop does not fall asleep")
+            pause.wait(_LOOK)
+
     async def join(self, thread: LabThread) -> Any:
         """Wait for a helper thread without blocking the loop; returns what its function returned.
 
@@ -395,14 +456,45 @@ class Lab:
             raise thread.error
         return thread.value
 
-    def fresh_context(self) -> reactor.IoContext:
+    def fresh_context(self, waker: str | None = None) -> reactor.IoContext:
         """Make a second context like the one under test; the lab closes it at the end.
 
         For scenarios about `run`, `stop` and `close` themselves. Run it in the scenario's own
-        thread: the outer context stands still meanwhile.
+        thread, and the outer context stands still meanwhile; or in helper threads (`running`).
+
+        Args:
+            waker: one of `wakers`; by default that of the context under test.
         """
-        context: reactor.IoContext = self.keep(self._make_context())
+        context: reactor.IoContext = self.keep(self._make_context(waker))
         return context
+
+    def wakers(self) -> list[str]:
+        """Return the wakers that fresh contexts can have on this machine, each one tried."""
+        return self._wakers()
+
+    @contextlib.contextmanager
+    def running(self, context: reactor.IoContext, threads: int = 1) -> Iterator[list[LabThread]]:
+        """Inside, helper threads run a fresh context, and keep running it without work.
+
+        They are asleep when the block begins. At its end they are stopped.
+
+        Raises:
+            AssertionError: one of them does not leave `run`.
+            BaseException: what came out of a `run`.
+        """
+        with context.work_guard():
+            runners = [self.thread(context.run) for _ in range(threads)]
+            try:
+                self.until_asleep(context, threads)
+                yield runners
+            finally:
+                context.stop()
+        for runner in runners:
+            runner.ended()
+
+    def wakeups(self, context: reactor.IoContext) -> int:
+        """Return how often a thread of a context was woken, other than the one in the poller."""
+        return self.subject.wakeups(context)
 
     # -- Provocations
 
@@ -451,6 +543,20 @@ class Lab:
     def canary(self, number: int) -> Canary:
         """Occupy a descriptor number that was just closed, and notice whoever touches it."""
         return self.keep(Canary(number))
+
+    def forked(self, function: Callable[..., object], *args: Any) -> None:
+        """Call a function in a forked child, which then exits at once, and wait for that.
+
+        Of the threads only the calling one lives on in the child. The trace belongs to the parent.
+
+        Raises:
+            AssertionError: the function raised something in the child, or the child died or hung.
+        """
+        forked(function, *args)
+
+    def descriptors(self) -> set[int]:
+        """Return the numbers of this process's open descriptors."""
+        return set(oracles.snapshot().descriptors)
 
     # -- Judging
 
@@ -555,6 +661,21 @@ class LabThread(threading.Thread):
             self.error = exc
         finally:
             self.finished.set()
+
+    def ended(self) -> Any:
+        """As `Lab.join`, blocking the calling thread.
+
+        Raises:
+            AssertionError: it does not end within the safety timeout.
+            BaseException: what the function raised.
+        """
+        self.join(SAFETY)
+        if self.is_alive():
+            raise AssertionError(f"{self.name} does not end")
+        if self.error is not None:
+            self.told = True
+            raise self.error
+        return self.value
 
 
 def _family(kind: str) -> int:

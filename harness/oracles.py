@@ -72,7 +72,7 @@ def _threads_left(before: Snapshot) -> list[str]:
         if thread not in before.threads and thread is not threading.current_thread():
             try:
                 thread.join(THREAD_GRACE)
-            except RuntimeError:
+            except (RuntimeError, AssertionError):  # the latter before Python 3.13
                 continue  # a stand-in for a foreign thread, which cannot be joined
             if thread.is_alive():
                 left.append(thread.name)

@@ -179,7 +179,8 @@ class ScenarioItem(pytest.Item):
     def reportinfo(self) -> tuple[Path, int, str]:
         """Where it stands."""
         line = int(self._scenario.source.rpartition(":")[2])
-        return self.path, line - 1, self._scenario.id
+        # Were it the id alone, `pytest -v` would show the node's id with other dots.
+        return self.path, line - 1, f"scenario {self._scenario.id}"
 
 
 class UnexpectedResult(Exception):

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import reactor
+from reactor import backends
 from reactor.operation import PARKED
 from reactor.signals import ABSENT, WAITING
 
@@ -29,11 +30,16 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable
 
+    from reactor.system import System
+
     from .scenario import Scenario
 
 
 #: Real seconds for which a turn of several threads lets the others have the interpreter.
 _BREATH = 0.0002
+
+#: So many of them a thread may take to fall asleep.
+_BREATHS = 100
 
 
 class Subject(Protocol):
@@ -82,8 +88,16 @@ class Subject(Protocol):
     ) -> Any:
         """Await ``function(*args)`` under a deadline; TimeoutError when that cuts it."""
 
-    def asleep(self) -> bool:
-        """Tell whether a thread of the loop is blocked in the poller."""
+    def asleep(self, context: Any = None, threads: int = 1) -> bool:
+        """Tell whether a thread of the loop is blocked in the poller, and `threads` sleep in all.
+
+        Args:
+            context: a fresh context of `Lab` instead of the one under test.
+            threads: how many.
+        """
+
+    def wakeups(self, context: Any) -> int:
+        """Return how often threads were woken that slept elsewhere than in the poller."""
 
     def parked(self, task: Any) -> bool:
         """Tell whether a task is suspended in an operation that nobody has ended yet."""
@@ -188,9 +202,18 @@ class ReactorSubject:
         with reactor.timeout(seconds):
             return await function(*args)
 
-    def asleep(self) -> bool:
-        """The leader is in a wait that may block."""
-        return self.context.scheduler.signal.leader is WAITING
+    def asleep(self, context: reactor.IoContext | None = None, threads: int = 1) -> bool:
+        """The leader is in a wait that may block, and so many others sleep on the condition."""
+        scheduler = (self.context if context is None else context).scheduler
+        signal = scheduler.signal
+        if threads == 1:
+            return signal.leader is WAITING
+        with scheduler.mutex:
+            return signal.leader is WAITING and signal.idle - signal.signalled >= threads - 1
+
+    def wakeups(self, context: reactor.IoContext) -> int:
+        """Those of the condition."""
+        return context.scheduler._condition.wakeups  # type: ignore[attr-defined,no-any-return]
 
     def parked(self, task: reactor.Task[Any]) -> bool:
         """Its operation is PARKED."""
@@ -198,16 +221,22 @@ class ReactorSubject:
         return operation is not None and operation.state is PARKED
 
     def quiet(self) -> bool:
-        """Every other task is parked, no posted call waits, and the other threads sleep."""
+        """Every other task is parked, no posted call waits, and the other threads sleep.
+
+        One that was woken for what somebody else took is given the time to fall asleep again.
+        """
         scheduler = self.context.scheduler
         me = reactor.current_task()
-        with scheduler.mutex:
-            parked = all(task is me or self.parked(task) for task in scheduler.tasks)
-            return (
-                parked
-                and not any(callable(item) for item in list(scheduler.queue))
-                and self._working(0 if scheduler.signal.leader is ABSENT else 1) <= 1
-            )
+        for _ in range(_BREATHS):
+            with scheduler.mutex:
+                if any(callable(item) for item in list(scheduler.queue)) or not all(
+                    task is me or self.parked(task) for task in scheduler.tasks
+                ):
+                    return False
+                if self._working(0 if scheduler.signal.leader is ABSENT else 1) <= 1:
+                    return True
+            time.sleep(_BREATH)
+        return False
 
     def _working(self, waiting: int) -> int:
         """Count the threads that neither follow nor are among the `waiting` ones."""
@@ -288,6 +317,9 @@ def run_scenario(
     clock = FakeClock() if scenario.clock == "fake" else None
     table = FaultTable()
     made = lab_system(system, table, clock)
+    if clock is not None:  # kernel timers know nothing of virtual time
+        name, waker, _ = backends.parse(spec)
+        spec = "+".join(filter(None, (name, waker, "timeout")))
     report = SubjectReport(trace=trace.events, timeline=trace.timeline)
     context = reactor.IoContext(spec, system=made)
     _current.append(context)
@@ -301,7 +333,8 @@ def run_scenario(
             table=table,
             clock=clock,
             rng=random.Random(seed),
-            make_context=lambda: reactor.IoContext(spec, system=made),
+            make_context=lambda waker: reactor.IoContext(_with(spec, waker), system=made),
+            wakers=lambda: _wakers(spec, made),
             permits=scenario.permits,
             threads=threads,
         )
@@ -315,6 +348,23 @@ def run_scenario(
         _close(context, report)
         _current.pop()
     return report
+
+
+def _with(spec: str, waker: str | None) -> str:
+    """Return a backend specification with another waker, if one is given."""
+    name, own, timer = backends.parse(spec)
+    return "+".join(part for part in (name, waker or own, timer) if part)
+
+
+def _wakers(spec: str, system: System) -> list[str]:
+    found = []
+    for waker in backends.backend_class(backends.parse(spec)[0]).wakers:
+        try:
+            reactor.IoContext(_with(spec, waker), system=system).close()
+        except reactor.BackendError:
+            continue
+        found.append(waker)
+    return found
 
 
 def _drive(
@@ -352,10 +402,15 @@ def _drive(
             if not _run_once(context, lab):
                 break
     finally:
-        guard.release()
-        context.stop()
+        for end in (guard.release, context.stop):
+            try:
+                end()
+            except BaseException as broken:  # noqa: BLE001 - the subject's fault, not the harness's
+                lab.surfaced.append(broken)
         for helper in helpers:
             helper.join()
+    if not task.done:
+        report.status, report.reason = "FAIL", "run() returned before the scenario had ended"
     if lab.surfaced and report.status == "PASS":
         exc = lab.surfaced[0]
         report.status = "FAIL"
@@ -394,10 +449,12 @@ def _judge(report: SubjectReport, subject: ReactorSubject, table: FaultTable) ->
 
 def _close(context: reactor.IoContext, report: SubjectReport) -> None:
     detail = ""
+    verdict = report.status, report.reason
     try:
         context.close()
     except BaseException as exc:  # noqa: BLE001 - it is a finding
         detail = f"{type(exc).__name__}: {_first_line(exc)}"
+    report.status, report.reason = verdict  # closing goes on with a scenario that has not ended
     report.oracles.append({"name": "clean-close", "ok": not detail, "detail": detail})
 
 

@@ -54,6 +54,7 @@ class IoContext:
     Args:
         backend: ``name[+waker][+timer]``, such as ``epoll``, ``epoll+pipe``, ``poll`` or
             ``kqueue+pipe+timeout``; None for $REACTOR_BACKEND, else the best of the platform.
+            A backend of your own is given as its class (see `reactor.backends.base`).
         system: the operating system, or a stand-in for it (see `reactor.system`).
 
     Raises:
@@ -61,7 +62,12 @@ class IoContext:
         OSError: out of descriptors; nothing is left behind.
     """
 
-    def __init__(self, backend: str | None = None, *, system: System | None = None) -> None:
+    def __init__(
+        self,
+        backend: str | Callable[[System], Backend] | None = None,
+        *,
+        system: System | None = None,
+    ) -> None:
         self.system = system or System()
         self.scheduler = Scheduler(self, self.system, backends.make(backend, self.system))
         self._executor: ThreadPoolExecutor | None = None  # guarded by the mutex
@@ -179,6 +185,10 @@ class IoContext:
             self._executor = self.system.executor()
         return self._executor
 
+    def disown(self) -> None:
+        """Forget what stays with the parent of a forked child: the threads of the pool."""
+        self._executor = None
+
     # -- Ending it
 
     @property
@@ -267,7 +277,7 @@ def _no_task() -> None:
 def run(
     function: Callable[..., Awaitable[T]],
     *args: Any,
-    backend: str | None = None,
+    backend: str | Callable[[System], Backend] | None = None,
     system: System | None = None,
 ) -> T:
     """Make a context, run ``function(*args)`` in it to its end, close it, and return the result.

@@ -24,8 +24,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import Cause, ContextClosedError, ReactorError
+from .fork import own
 from .local import running
-from .signals import SignalState, Wake
+from .signals import ABSENT, SignalState, Wake
 from .task import Task
 from .timerqueue import TimerEntry, TimerQueue
 
@@ -64,6 +65,7 @@ class Scheduler:
         self.descriptors: dict[Descriptor, None] = {}
         self.closing = False
         self.closed = False
+        self.foreign = False  # this is a forked child's copy, not closed yet
         self._inside: set[int] = set()  # threads in `run()`, to refuse nesting
         # Counters, all guarded by the mutex.
         self.waits = 0
@@ -75,6 +77,7 @@ class Scheduler:
         self.handlers = 0
         self.spawned = 0
         self.retired = [0, 0, 0]  # hits, misses and partials of slots that are gone
+        own(self)
 
     # -- Queueing, from any thread
 
@@ -104,7 +107,8 @@ class Scheduler:
 
     def _check_open(self) -> None:
         if self.closing or self.closed:
-            raise ContextClosedError("this IoContext is closed")
+            what = "belongs to the process that forked" if self.foreign else "is closed"
+            raise ContextClosedError(f"this IoContext {what}")
 
     def check_open(self) -> None:
         """Raise ContextClosedError unless the context takes work."""
@@ -342,6 +346,9 @@ class Scheduler:
         with self.mutex:
             if self.system.get_ident() in self._inside:
                 raise ReactorError("close() was called from inside run() of the same IoContext")
+            if self.foreign:
+                self.foreign = False
+                return True
             if self.closing:
                 return False
             self.closing = True
@@ -367,13 +374,13 @@ class Scheduler:
         outer, running.context = running.context, self.context
         try:
             while self.tasks:
-                patience -= 1
                 try:
-                    if patience < 0 or not self.queue:
+                    if not patience or not self.queue:
                         next(iter(self.tasks)).abandon()
                         continue
                     item = self.queue.popleft()
                     if item.__class__ is Task and not item.done:
+                        patience -= 1
                         item.step()
                 except BaseException as exc:  # noqa: BLE001 - handed to who called close()
                     errors.append(exc)
@@ -384,3 +391,31 @@ class Scheduler:
             self.timers.clear()
             self.closed = True
         return errors
+
+    def disown(self) -> None:
+        """Become the copy of a forked child (see `reactor.fork`); only the forking thread is left.
+
+        Nothing runs any more: `run` returns after the handler that forked, and in a task that goes
+        on after the fork every operation ends cancelled.
+        """
+        if self.closed:
+            return
+        self.mutex = self.system.lock()  # a thread that is not here may have held the other
+        self._condition = self.system.condition(self.mutex)
+        self.closing = self.foreign = True
+        self._inside &= {self.system.get_ident()}
+        signal = self.signal  # the same, which the `run` of this thread holds
+        signal.leader = ABSENT  # so that nobody writes to the waker
+        signal.idle = signal.signalled = 0
+        signal.runners = len(self._inside)
+        signal.stopped = True
+        self.queue.clear()
+        self.timers.clear()
+        for task in self.tasks:
+            task.interrupted = True
+            task.credit = 0
+        # Kept, not dropped: the collector would run their cleanup, here and now.
+        self._disowned, self.tasks = self.tasks, {}
+        for descriptor in self.descriptors:
+            descriptor.registered = False
+        self.context.disown()

@@ -247,7 +247,7 @@ async def accept_keeps_connection(lab: Lab) -> None:
         lab.cancel(accept)
         peers.append(lab.connect_peer(listener))
 
-    lab.post(connect_and_cancel)
+    lab.post_alone(connect_and_cancel)
     (await lab.outcome(accept)).cancelled()
     stream = lab.keep(await listener.accept())
     peers[0].send(b"not dropped")
@@ -306,6 +306,7 @@ async def one_direction_only(lab: Lab) -> None:
 @scenario(
     id="cancel.one-of-many-waiters",
     law=4,
+    clock="fake",
     provenance="eventlet PR 498: removed the primary listener; corosio MultipleWaitersStopTokenCancelsOne",
 )
 async def one_of_many_waiters(lab: Lab) -> None:

@@ -60,8 +60,9 @@ async def et_residue(lab: Lab) -> None:
         recv = await lab.parked(f"recv over {kind}", sock.recv, 4)
         peer.send(b"0123456789")
         pieces = [(await lab.outcome(recv)).get()]
-        for number in range(2):
-            pieces.append((await lab.result_of(f"rest {number}", sock.recv, 4)).get())
+        pieces += [
+            (await lab.result_of(f"rest {number}", sock.recv, 4)).get() for number in range(2)
+        ]
         lab.equal(pieces, [b"0123", b"4567", b"89"], "the pieces")
 
 
@@ -269,7 +270,7 @@ async def rearm_after_false_ready(lab: Lab) -> None:
                 thief.recv(100)
                 thief.setblocking(False)
 
-            lab.post(send_and_steal)
+            lab.post_alone(send_and_steal)
             await lab.settle()
             lab.still_parked(recv)
         peer.send(b"real")

@@ -73,7 +73,13 @@ def test_churn_finds_everything_given_back(tmp_path):
 )
 def test_a_leak_is_told(change, word):
     """The check of the churn is not blind."""
-    before = {"fds": 4, "tasks": 2, "timers": 0, "descriptors": 2, "rss": 10 << 20}
+    before: dict[str, float] = {
+        "fds": 4,
+        "tasks": 2,
+        "timers": 0,
+        "descriptors": 2,
+        "rss": 10 << 20,
+    }
     after = before | {"served": 100, "failed": 0}
     assert churn._leaks(before, [after, after], 100) == []
     (leak,) = churn._leaks(before, [after, after | change], 100)

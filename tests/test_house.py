@@ -37,10 +37,11 @@ def code_lines(source):
     """The lines that hold code: each as (number, its tokens with names and values made alike)."""
     skipped = set()
     for node in ast.walk(ast.parse(source)):
-        docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        if docstring or isinstance(node, ast.Import | ast.ImportFrom):
-            skipped |= set(range(node.lineno, node.end_lineno + 1))
-    lines = {}
+        if not isinstance(node, ast.Expr | ast.Import | ast.ImportFrom):
+            continue
+        if not isinstance(node, ast.Expr) or isinstance(node.value, ast.Constant):
+            skipped |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    lines: dict[int, list[str]] = {}
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         number = token.start[0]
         if token.type in _LAYOUT or number in skipped:
@@ -56,7 +57,7 @@ def code_lines(source):
 
 def repeats(sources, run=RUN):
     """The places at which `run` lines of one shape stand for the second time."""
-    seen = {}
+    seen: dict[tuple[str, ...], str] = {}
     found = []
     for name, source in sources.items():
         # A line of punctuation or a bare keyword says nothing about the logic.

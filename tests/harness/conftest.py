@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,28 @@ from harness import capabilities, engine
 from harness.capabilities import Capability
 
 TOY = Path(__file__).parent / "toy"
+
+
+class Toy:
+    """Runs toy scenarios."""
+
+    def __init__(self, lock: Path) -> None:
+        self.lock = lock
+
+    def options(self, *names: str, **more: Any) -> engine.RunOptions:
+        defaults: dict[str, Any] = {
+            "spec": "toy",
+            "ids": tuple(f"toy.{name}" for name in names),
+            "scenarios_dir": TOY / "scenarios",
+            "subject": "toy_subject",
+            "seed": 100,
+        }
+        return engine.RunOptions(**(defaults | more))
+
+    def __call__(self, *names, on_result=None, **more):
+        """Run them; the results by name."""
+        made = engine.run(self.options(*names, **more), on_result)
+        return {result.id.removeprefix("toy."): result for result in made.results}
 
 
 @pytest.fixture(scope="module")
@@ -29,23 +52,5 @@ def toy(tmp_path_factory):
             Capability("missing", available=False, evidence="looked everywhere"),
         ],
     )
-
-    def options(*names, **more):
-        ids = tuple(f"toy.{name}" for name in names)
-        defaults = {
-            "spec": "toy",
-            "ids": ids,
-            "scenarios_dir": TOY / "scenarios",
-            "subject": "toy_subject",
-            "seed": 100,
-        }
-        return engine.RunOptions(**(defaults | more))
-
-    def run(*names, on_result=None, **more):
-        made = engine.run(options(*names, **more), on_result)
-        return {result.id.removeprefix("toy."): result for result in made.results}
-
-    run.options = options
-    run.lock = lock
-    yield run
+    yield Toy(lock)
     patch.undo()

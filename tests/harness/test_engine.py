@@ -13,7 +13,7 @@ import pytest
 
 from harness import engine, oracles, pool
 from harness.errors import HarnessError
-from harness.model import Run, Status
+from harness.model import Result, Run, Status
 
 # Those that end the fork server or need more than one attempt have tests of their own.
 ALONE = {
@@ -175,7 +175,7 @@ def test_info_says_what_ran(toy):
 
 
 def test_repeat_gives_each_attempt_a_seed_and_disagreement_is_flaky(toy):
-    seen = []
+    seen: list[Result] = []
     made = toy("passes-with-even-seeds", repeat=4, jobs=2, on_result=seen.append)
     result = made["passes-with-even-seeds"]
     assert result.status == "FLAKY"

@@ -18,7 +18,7 @@ from harness.explore.search import Exhaustive, Randomly, Replaying, Straight
 from harness.explore.track import TRACKED, tracking
 from reactor.errors import Cause
 from reactor.scope import CancelScope
-from reactor.signals import WAITING, SignalState
+from reactor.signals import WAITING, SignalState, Wake
 
 # -- The search, against one that leaves nothing out
 
@@ -65,7 +65,7 @@ def outcomes(threads, strategy):
         while not strategy.complete:
             execution = Execution(strategy, set())
             values = dict.fromkeys("xyz", 0)
-            read = [[] for _ in threads]
+            read: list[list[int]] = [[] for _ in threads]
             locks = {name: Lock(execution) for name in "mn"}
 
             def work(index, operations, execution=execution, values=values, read=read, locks=locks):
@@ -213,7 +213,7 @@ def test_a_wake_up_for_followers_only_is_found(monkeypatch):
 
     def wake(self):
         if self.leader is WAITING and self.idle:
-            return reactor.scheduler.Wake.NOBODY
+            return Wake.NOBODY
         return original(self)
 
     original = SignalState.wake
@@ -282,16 +282,15 @@ def test_a_second_leader_is_found(monkeypatch):
 
     def lead(self, *, blocking):
         original(self, blocking=blocking)
-        active = Active.execution
-        scheduler = active.scheduler  # set below
-        deque.append(scheduler.queue, None)
+        deque.append(queues[-1], None)
 
     original = SignalState.lead
+    queues: list[deque[object]] = []
     monkeypatch.setattr(SignalState, "lead", lead)
 
     def setup(stage):
         programs.get("post-vs-leader-and-follower").setup(stage)
-        stage.execution.scheduler = stage.contexts[0].scheduler
+        queues.append(stage.contexts[0].scheduler.queue)
 
     report = explorer.explore(Program("two", "two leaders", setup), limit=2000)
     assert report.violations[0].kind in {"two leaders", "exception"}

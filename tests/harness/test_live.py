@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from harness import engine
+from harness.divergence import compare
 from harness.errors import HarnessError
+from reactor import backends
 
 
 @pytest.mark.parametrize("spec", ["epol", "epoll+pipes", "select+timerfd"])
@@ -31,3 +33,15 @@ def test_the_catalogue_runs(spec, system):
     assert result.counters["waits"] > 0
     assert made.info.backend == spec
     assert made.info.variant.endswith("pipe+timeout" if system == "posix" else "+timeout")
+
+
+def test_the_backends_of_this_machine_agree():
+    """The whole catalogue passes on each, and no trace differs but where a permit declares it."""
+    specs = backends.available()
+    runs = {spec: engine.run(engine.RunOptions(spec, jobs=2)) for spec in specs}
+    for spec, made in runs.items():
+        assert made.unexpected == [], spec
+    found = compare(runs)
+    assert found.missing == {}
+    assert len(found.compared) >= 80
+    assert found.undeclared == ()

@@ -58,11 +58,13 @@ def virtual(spec, clock):
 
 
 def run(main, spec=None, clock: FakeClock | None = None):
-    """Run `main` to its end in a context of its own; one that hangs is a TimeoutError."""
+    """Run `main` to its end in a context of its own; one that hangs fails."""
 
     async def bounded():
-        with reactor.timeout(SAFETY if clock is None else VIRTUAL_SAFETY):
-            return await main()
+        with reactor.timeout(SAFETY if clock is None else VIRTUAL_SAFETY) as scope:
+            result = await main()
+        assert not scope.cancel_called, "it hung, and went on when it was cancelled"
+        return result
 
     system = None if clock is None else virtual_system(clock)
     return reactor.run(bounded, backend=spec, system=system)

@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import threading
+from typing import Any
 
 import pytest
 
@@ -534,7 +535,7 @@ def test_between_the_call_and_the_parking_it_can_be_ended_too(where):
     async def main():
         with wired() as (sock, _peer):
             for ending, cause in ((sock.cancel, Cause.CANCEL), (sock.close, Cause.CLOSE)):
-                steps = sock.recv(100)
+                steps: Any = sock.recv(100)
                 op = steps.send(None)  # found nothing, and is about to park
                 ending()
                 with reactor.current_context().scheduler.mutex:

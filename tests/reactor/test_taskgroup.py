@@ -450,9 +450,9 @@ def test_a_group_is_entered_once(spec):
     async def main():
         group = TaskGroup()
         async with group:
-            with pytest.raises(ReactorError, match="only once"):
+            with pytest.raises(ReactorError, match="a task group can be entered only once"):
                 await group.__aenter__()
-        with pytest.raises(ReactorError, match="only once"):
+        with pytest.raises(ReactorError, match="a task group can be entered only once"):
             await group.__aenter__()
 
     run(main, spec)

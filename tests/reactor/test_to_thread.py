@@ -72,6 +72,17 @@ def test_the_result_comes_back(spec):
     run(main, spec)
 
 
+def test_the_function_is_called_once(spec):
+    calls: list[int] = []
+
+    async def main():
+        for number in range(3):
+            await to_thread(calls.append, number)
+
+    run(main, spec)
+    assert calls == [0, 1, 2]
+
+
 @pytest.mark.parametrize("error", [LookupError("of the function"), SystemExit(3)])
 def test_an_exception_comes_back(spec, error):
     def fail():
