@@ -158,6 +158,7 @@ def forked(function: Callable[..., object], *args: Any) -> None:
     if not child:
         said = "ok"
         try:
+            os.close(read_end)
             function(*args)
         except BaseException as exc:  # noqa: BLE001 - the parent raises it
             said = f"{type(exc).__name__}: {exc}"

@@ -229,7 +229,8 @@ class ReactorSubject:
         me = reactor.current_task()
         for _ in range(_BREATHS):
             with scheduler.mutex:
-                if any(callable(item) for item in list(scheduler.queue)) or not all(
+                # A copy in one step: items are taken off it without the mutex.
+                if any(callable(item) for item in scheduler.queue.copy()) or not all(
                     task is me or self.parked(task) for task in scheduler.tasks
                 ):
                     return False

@@ -87,10 +87,11 @@ def dump(scheduler: Scheduler) -> Dump:
     tasks = [
         {
             "name": task.name,
-            "state": "suspended" if task.operation is not None else "running or queued",
-            "waits_for": None if task.operation is None else task.operation.describe(),
+            "state": "running or queued" if operation is None else "suspended",
+            "waits_for": None if operation is None else operation.describe(),
         }
-        for task in scheduler.tasks
+        # Looked up once: a thread that steps the task takes it away without the mutex.
+        for task, operation in [(task, task.operation) for task in scheduler.tasks]
     ]
     descriptors = [
         {

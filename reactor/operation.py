@@ -97,12 +97,20 @@ class Operation:
         self.cause = Cause.READY
         return True
 
-    def defer(self, task: Task[Any]) -> bool:
-        """Let others go first: `task` goes to the tail of the queue. The mutex is held."""
+    def defer(self, task: Task[Any], cause: Cause = Cause.READY) -> bool:
+        """Let others go first: `task` goes to the tail of the queue. The mutex is held.
+
+        Args:
+            task: it.
+            cause: how the operation ends when the task runs again, unless it is claimed before.
+        """
         self.state = self.state.defer
         self.task = task
-        self.cause = Cause.READY
-        task.scheduler.push(task)
+        self.cause = cause
+        if cause is not Cause.READY:
+            self.state = self.state.claim
+            task.scheduler.claims[cause] += 1
+        task.scheduler.push(task)  # last: another thread may take it from there at once
         return True
 
     def claim(self, cause: Cause) -> bool:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import types
 from collections import deque
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from .errors import Cause, ReactorError
+from .errors import Cause, OperationCancelled, ReactorError
 from .local import current_context
-from .operation import CLAIMED
-from .waitlist import WaitList
+from .waitlist import WaitList, WaitOperation
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Generator
 
     from .context import IoContext
+    from .operation import Operation
     from .scheduler import Scheduler
-    from .waitlist import WaitOperation
 
 T = TypeVar("T")
 
@@ -156,9 +156,17 @@ class Gate:
         with self._scheduler.mutex:
             return self._take()
 
-    def enter(self) -> Awaitable[Any]:
+    @types.coroutine
+    def enter(self) -> Generator[Operation, None, None]:
         """Wait for one's turn."""
-        return self.waiters.wait_turn(self._take)
+        op = WaitOperation(self.waiters, self._take)
+        yield op
+        with self._scheduler.mutex:
+            if self._next is op:
+                self._next = None  # it has been told
+        # `end` may have come between its resumption and that.
+        if op.cause is not Cause.READY:
+            raise OperationCancelled(op.cause)
 
     def leave(self) -> None:
         """Let the next one through."""
@@ -170,7 +178,7 @@ class Gate:
         """End every wait; also that of who was let through but has not been told. The mutex is held."""
         count = self.waiters.wake_all(cause)
         op = self._next
-        if op is not None and op.state is CLAIMED and op.cause is Cause.READY:
+        if op is not None and op.cause is Cause.READY:
             op.cause = cause
             self._taken = False
             count += 1

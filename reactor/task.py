@@ -183,17 +183,18 @@ class Task(Generic[T]):
                         error = OperationCancelled(self.scope.reason(), scoped=True)
                         continue
                     # It catches the cancellation and waits again, over and over: let others run.
-                    op = Yield()
-                    op.park(self)
-                    op.claim(self.scope.reason())
-                    self.operation = op
+                    self.operation = op = Yield()
+                    op.defer(self, self.scope.reason())
                     return
+                # First, since parking may put the task on the queue, and from there another thread
+                # takes it without the mutex.
+                self.operation = op
                 try:
                     if op.park(self):
-                        self.operation = op
                         return
                 except Exception as exc:  # noqa: BLE001 - it goes to the coroutine that asked
                     error = exc
+                self.operation = None
 
     def _finish(self, result: T | None, error: BaseException | None) -> None:
         scheduler = self.scheduler

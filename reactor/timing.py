@@ -6,9 +6,9 @@ import math
 import types
 from typing import TYPE_CHECKING, Any
 
-from .errors import Cause
+from .errors import Cause, OperationCancelled
 from .local import current_context
-from .operation import CLAIMED, Operation, Yield
+from .operation import Operation, Yield
 from .task import current_task
 
 if TYPE_CHECKING:
@@ -115,6 +115,9 @@ class Timer:
         finally:
             with self._scheduler.mutex:
                 self._waits.pop(op, None)
+        # From here on it has been told; `end` may have come between its resumption and that.
+        if op.cause is not Cause.READY:
+            raise OperationCancelled(op.cause)
 
     def cancel(self) -> int:
         """End the pending waits with `OperationCancelled`, from any thread.
@@ -134,7 +137,7 @@ class Timer:
             for op in self._waits:
                 if op.claim(cause):
                     count += 1
-                elif op.state is CLAIMED and op.cause is Cause.READY:
+                elif op.cause is Cause.READY:
                     op.cause = cause
                     count += 1
             return count

@@ -583,7 +583,7 @@ async def fork_child(lab: Lab) -> None:
 
     for number in range(2):
         recv = lab.start(f"recv {number}", sock.recv, 100)
-        sleep = await lab.parked(f"sleep {number}", reactor.sleep, 0.1)
+        sleep = lab.start(f"sleep {number}", reactor.sleep, 0.2)  # due after the child's close
         thread = lab.when_asleep(lab.forked, close_and_run_anew, op=recv)
         await lab.join(thread)
         lab.forked(close_from_inside)

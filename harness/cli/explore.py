@@ -70,7 +70,9 @@ def _explore(chosen: list[str], options: argparse.Namespace) -> Iterator[Report 
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
         waiting: set[Future[Report]] = {
-            pool.submit(_one, name, options.limit, options.seconds, options.random)
+            pool.submit(
+                _one, name, options.limit, options.seconds, options.random, options.exhaustive
+            )
             for name in chosen
         }
         try:
@@ -84,8 +86,16 @@ def _explore(chosen: list[str], options: argparse.Namespace) -> Iterator[Report 
             pool.shutdown(cancel_futures=True)
 
 
-def _one(name: str, limit: int | None, seconds: float | None, seed: int | None) -> Report:
-    return explorer.explore(programs.get(name), limit=limit, seconds=seconds, seed=seed)
+def _one(
+    name: str,
+    limit: int | None,
+    seconds: float | None,
+    seed: int | None,
+    exhaustive: bool,  # noqa: FBT001 - by position into another process
+) -> Report:
+    return explorer.explore(
+        programs.get(name), limit=limit, seconds=seconds, seed=seed, exhaustive=exhaustive
+    )
 
 
 def _show(found: list[Report], seconds: float) -> None:

@@ -111,6 +111,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     made.add_argument("--limit", type=int, metavar="N", help="schedules of each program at most")
     made.add_argument("--seconds", type=float, metavar="N", help="for each program at most")
     made.add_argument(
+        "--exhaustive", action="store_true", help="all schedules of large programs too: hours"
+    )
+    made.add_argument(
         "--random", type=int, metavar="SEED", help="draw schedules instead of running all"
     )
     made.add_argument("--jobs", type=_jobs, default=0, metavar="N", help="processes at once; auto")

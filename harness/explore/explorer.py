@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import programs
 from .control import Active, Crew, Execution, ExploreError, Violation
-from .search import Exhaustive, Randomly, Replaying, Switching
+from .search import Bounded, Exhaustive, Randomly, Replaying, Switching
 from .stage import Stage
 from .track import tracking
 
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 #: Every so many schedules one is run a second time, to prove that nothing is uncontrolled.
 TWICE = 50
 
-#: Schedules drawn at random before all are run.
-SAMPLES = 100
+#: So many schedules with one preemption at most, and so many drawn at random, run before all are.
+SAMPLES = 600
+
+#: Schedules drawn of a large program.
+DRAWS = 10_000
 
 #: Every so many, the garbage of the executions is collected; never during one, since a finaliser
 #: would take steps that belong to nobody.
@@ -55,7 +58,7 @@ class Report:
     Attributes:
         name, threads: of the program.
         schedules: that were run to their end, each of another class.
-        sampled: drawn at random before, to find at once what is badly broken.
+        sampled: run before, to find at once what is badly broken.
         cut: executions given up because all that could follow had been seen.
         steps: in all of them.
         complete: every class of equivalent schedules was run.
@@ -138,6 +141,7 @@ def explore(
     limit: int | None = None,
     seconds: float | None = None,
     seed: int | None = None,
+    exhaustive: bool = False,
     on_progress: Callable[[Report], None] | None = None,
 ) -> Report:
     """Explore a program until a violation, the end, or a limit.
@@ -147,16 +151,20 @@ def explore(
         limit: of schedules.
         seconds: of time.
         seed: draw schedules at random, from this seed on, instead of running all.
+        exhaustive: run all of them even if the program is large.
         on_progress: called every now and then.
     """
     report = Report(program.name)
     naked: set[str] = set()
+    sample = seed is None
+    if program.large and not exhaustive and seed is None:
+        seed, limit = SAMPLES, limit or DRAWS
     begin = time.monotonic()
     gc_was_on = gc.isenabled()
     gc.disable()
     try:
         with tracking(), Crew() as crew:
-            if seed is None and not _sample(program, report, naked, crew):
+            if sample and not _sample(program, report, naked, crew):
                 return report
             strategy = Exhaustive() if seed is None else Randomly(seed)
             while not report.complete:
@@ -188,15 +196,27 @@ def explore(
 
 
 def _sample(program: Program, report: Report, naked: set[str], crew: Crew) -> bool:
-    """Draw a few schedules first: what is badly broken is found at once; False if it is."""
-    strategy = Randomly(0)
-    while strategy.seed < SAMPLES:
+    """Run the schedules with one preemption, and draw some; False if one has a violation.
+
+    What is badly broken is found so at once, and with few switches.
+    """
+    strategies: list[Bounded | Randomly] = [Randomly(0, changes=2), Bounded(1)]
+    most = SAMPLES
+    while strategies:
+        strategy = strategies[-1]
         execution = execute(program, strategy, crew, naked=naked)
-        if not execution.learned:
-            if not _account(program, report, execution, crew):
-                return False
-            report.sampled += 1
-            strategy.end()
+        if execution.learned:
+            if isinstance(strategy, Bounded):
+                strategies[-1] = Bounded(1)
+            continue
+        if not _account(program, report, execution, crew):
+            return False
+        report.sampled += 1
+        most -= 1
+        strategy.end()
+        if not most or (isinstance(strategy, Bounded) and strategy.complete):
+            strategies.pop()
+            most = SAMPLES
     report.schedules = report.cut = 0
     return True
 

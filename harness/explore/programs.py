@@ -24,17 +24,21 @@ class Program:
         name: what the command line calls it.
         about: the race, in one sentence.
         setup: given a `Stage`, makes the threads and the checks.
+        large: it has so many schedules that they are drawn, unless all are asked for.
     """
 
     name: str
     about: str
     setup: Callable[[Stage], None]
+    large: bool = False
 
 
 PROGRAMS: dict[str, Program] = {}
 
 
-def program(*variants: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def program(
+    *variants: str, large: bool = False
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add a program to the list; with `variants`, once for each, given as second argument."""
 
     def add(setup: Callable[..., None]) -> Callable[..., None]:
@@ -49,7 +53,7 @@ def program(*variants: str) -> Callable[[Callable[..., None]], Callable[..., Non
                 else:
                     setup(stage)
 
-            PROGRAMS[full] = Program(full, about, call)
+            PROGRAMS[full] = Program(full, about, call, large)
         return setup
 
     return add
@@ -90,7 +94,7 @@ def post_post_leader(stage: Stage) -> None:
     stage.rests(context, "a", "b")
 
 
-@program()
+@program(large=True)
 def post_vs_leader_and_follower(stage: Stage) -> None:
     """A post comes while one thread goes to lead and another to follow."""
     context = stage.context()
@@ -135,7 +139,7 @@ def waker_fails_once(stage: Stage) -> None:
     stage.rests(context, "a", "b")
 
 
-@program()
+@program(large=True)
 def handler_posts_while_others_sleep(stage: Stage) -> None:
     """A handler posts two more: threads that sleep help, and nothing stays in the queue."""
     context = stage.context()
@@ -289,7 +293,7 @@ def run_one_beside_run(stage: Stage) -> None:
     stage.rests(context, "a", "b")
 
 
-@program()
+@program(large=True)
 def run_one_leads_and_leaves(stage: Stage) -> None:
     """`run_one` may have been the leader: who stays must take over."""
     context = stage.context()
@@ -308,7 +312,7 @@ def run_one_leads_and_leaves(stage: Stage) -> None:
 # -- Timers
 
 
-@program("edge", "edge-timer")
+@program("edge", "edge-timer", large=True)
 def earlier_timer_vs_wait(stage: Stage, backend: str) -> None:
     """A timer earlier than all others is armed while the leader works out how long to sleep."""
     context = stage.context(backend)
@@ -429,6 +433,25 @@ def cancel_vs_yield(stage: Stage) -> None:
     stage.rests(context)
 
 
+@program(large=True)
+def yield_between_runners(stage: Stage) -> None:
+    """A task that yields is on the queue at once: another thread may step it before it is put away."""
+    context = stage.context()
+
+    async def yield_once() -> None:
+        await reactor.sleep(0)
+
+    task = context.spawn(stage.say, "yield", yield_once)
+    for number in (1, 2, 3):  # one of them leads
+        stage.thread(f"run-{number}", context.run)
+    stage.check(stage.ended, "yield", "None")
+    # Put down too late, it would hide what the task waits for next from a cancel.
+    stage.check(
+        lambda: stage.expect(task.operation is None, "stale operation", repr(task.operation))
+    )
+    stage.rests(context)
+
+
 @program("edge", "level")
 def close_vs_readiness_in_one_batch(stage: Stage, backend: str) -> None:
     """Who receives first closes the other, whose event is in the same batch."""
@@ -477,7 +500,7 @@ def two_edges_one_operation(stage: Stage) -> None:
     stage.rests(context)
 
 
-@program()
+@program(large=True)
 def interest_vs_level_wait(stage: Stage) -> None:
     """A receive parks while another thread is in a level-triggered wait, which must hear of it."""
     context = stage.context("level")

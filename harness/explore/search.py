@@ -317,6 +317,62 @@ class Switching(Straight):
         return super().choose(execution, ready, current)
 
 
+class Bounded(Straight):
+    """Depth first through every schedule with so many preemptions at most.
+
+    Most bugs of this kind need one or two (Musuvathi and Qadeer, PLDI 2007), so this finds at once
+    what is badly broken.
+
+    Args:
+        preemptions: how often a thread may be stopped that could go on.
+
+    Attributes:
+        complete: there is nothing left to run.
+    """
+
+    def __init__(self, preemptions: int) -> None:
+        self.complete = False
+        self._preemptions = preemptions
+        # At each step: the threads that may go, straight ahead first; which of them does; the
+        # preemptions left before it; and whether any but the first is one.
+        self._path: list[tuple[list[int], int, int, bool]] = []
+        self._depth = 0
+
+    def begin(self, threads: int) -> None:
+        """Prepare for the next execution."""
+        self._depth = 0
+
+    def end(self) -> None:
+        """Find the next path."""
+        path = self._path
+        del path[self._depth :]
+        while path:
+            options, index, left, costs = path.pop()
+            if index + 1 < len(options):
+                path.append((options, index + 1, left, costs))
+                return
+        self.complete = True
+
+    def choose(
+        self, execution: Execution, ready: Sequence[Worker], current: Worker | None
+    ) -> Worker | None:
+        """Follow the path, and from its end on go straight ahead."""
+        if self._depth == len(self._path):
+            left = self._preemptions
+            if self._path:
+                _, index, left, costs = self._path[-1]
+                left -= bool(costs and index)
+            costs = current in ready
+            first = current if current is not None and costs else ready[0]
+            others = [item.index for item in ready if item is not first]
+            self._path.append(
+                ([first.index, *(others if left or not costs else ())], 0, left, costs)
+            )
+        options, index, _, _ = self._path[self._depth]
+        self._depth += 1
+        return next(item for item in ready if item.index == options[index])
+
+
 class Randomly(Straight):
     """PCT: the thread with the highest priority goes; at a few steps, drawn before, it is lowered.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -54,3 +55,11 @@ def toy(tmp_path_factory):
     )
     yield Toy(lock)
     patch.undo()
+
+
+@pytest.fixture
+def _interruptible():
+    """A job in the background of a shell ignores Ctrl-C, and hands that down."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

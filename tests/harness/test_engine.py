@@ -263,6 +263,7 @@ def test_fork_servers_that_keep_dying_end_the_run(toy, monkeypatch):
         toy("passes", "prints", "fails", "exits", jobs=1)
 
 
+@pytest.mark.usefixtures("_interruptible")
 def test_ctrl_c_leaves_a_report_with_what_did_not_run(toy):
     def interrupt(result):
         if result.id == "toy.passes":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import reactor
-from harness import lab as module, oracles
+from harness import lab as module, oracles, subject
 from harness.outcome import observed
 from harness.scenario import scenario
 from harness.subject import SubjectReport, current_dump, run_scenario
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from harness.lab import Lab
 
 BACKENDS = backends.available()
+
+
+def stop():
+    """Have a scenario that hangs fail."""
+    subject._current[-1].stop()
 
 
 @pytest.fixture
@@ -34,9 +39,16 @@ def run():
         arguments: Any = {"id": "toy.x", "law": 1, "provenance": "a bug"} | given
         made = scenario(**arguments)(function).__scenario__
         before = oracles.snapshot()
-        report = run_scenario(
-            made, spec=spec, system=system, seed=seed, threads=threads, sink=lambda _: None
-        )
+        # Here no parent owns a deadline.
+        watchdog = threading.Timer(60, stop)
+        watchdog.start()
+        try:
+            report = run_scenario(
+                made, spec=spec, system=system, seed=seed, threads=threads, sink=lambda _: None
+            )
+        finally:
+            watchdog.cancel()
+            watchdog.join()
         assert [oracle for oracle in oracles.judge(before) if not oracle["ok"]] == []
         return report
 
@@ -385,7 +397,8 @@ def test_deadlines_cut_operations_short(passes):
 # -- Turns and rest
 
 
-def test_settle_returns_when_nothing_can_run(passes):
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_settle_returns_when_nothing_can_run(passes, threads):
     async def rests(lab):
         order = []
         sock, peer = lab.stream_pair()
@@ -402,7 +415,7 @@ def test_settle_returns_when_nothing_can_run(passes):
         await lab.settle_parked(op)
         lab.equal(order, list(range(20)), "what ran until rest")
 
-    passes(rests)
+    passes(rests, threads=threads)
 
 
 def test_settle_waits_for_posted_calls(passes):
@@ -419,6 +432,25 @@ def test_settle_waits_for_posted_calls(passes):
         lab.equal(order, list(range(10, -1, -1)), "the posted calls")
 
     passes(rests)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_settle_waits_for_a_call_that_takes_its_time(passes, threads):
+    """On another thread it is in no queue any more, and in no task."""
+
+    async def rests(lab):
+        ended = []
+
+        def slow():
+            threading.Event().wait(0.02)
+            ended.append(True)
+
+        for _ in range(3):
+            lab.post(slow)
+            await lab.settle()
+            lab.equal(ended.pop(), True, "the call has ended")
+
+    passes(rests, threads=threads)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -127,12 +127,12 @@ def test_a_failure_says_what_and_why_and_how_to_see_it_again(run):
 def test_a_hang_has_stacks_and_dump(run):
     result = run(
         one("hangs", "sock, _ = lab.stream_pair()\nawait sock.recv(1)"),
-        options=["--reactor-timeout=1"],
+        options=["--reactor-timeout=3"],
     )
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "TIMEOUT: no result within 1 s; *",
+            "TIMEOUT: no result within 3 s; *",
             "*Captured dump call*",
             "*readable*",
             "*Captured stacks call*",
@@ -294,6 +294,7 @@ def test_the_fork_servers_end_with_the_run(run, pytester):
         os.kill(pid, 0)
 
 
+@pytest.mark.usefixtures("_interruptible")
 def test_ctrl_c_ends_pytest(run):
     """It comes to pytest while a scenario runs."""
     # In the fork server that loads the module, and in its children, this is pytest.

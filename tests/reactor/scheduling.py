@@ -29,17 +29,33 @@ SPECS += [f"{name}+pipe" for name in SPECS if name in {"epoll", "kqueue"}]
 
 
 @contextlib.contextmanager
-def guarded(context):
-    """Close `context` at the end; a `run` that hangs is stopped, and the test's checks then fail."""
-    watchdog = threading.Timer(SAFETY, context.stop)
+def watched(context):
+    """A `run` of `context` that hangs in the block is stopped in the end, and that is a failure."""
+    hung = threading.Event()
+
+    def rescue():
+        hung.set()
+        context.stop()
+        with context.scheduler.mutex:
+            if not context.closed:
+                context.backend.interrupt()  # whatever the signal state says
+
+    watchdog = threading.Timer(1.25 * SAFETY, rescue)
     watchdog.daemon = True
     watchdog.start()
     try:
-        with context:
-            yield context
+        yield
     finally:
         watchdog.cancel()
-        watchdog.join(SAFETY)
+        watchdog.join()
+    assert not hung.is_set(), "a run hung"
+
+
+@contextlib.contextmanager
+def guarded(context):
+    """Close `context` at the end of the block, and do not let it hang."""
+    with watched(context), context:
+        yield context
 
 
 def live(spec=None, system=None):
@@ -61,7 +77,8 @@ def run(main, spec=None, clock: FakeClock | None = None):
     """Run `main` to its end in a context of its own; one that hangs fails."""
 
     async def bounded():
-        with reactor.timeout(SAFETY if clock is None else VIRTUAL_SAFETY) as scope:
+        seconds = SAFETY if clock is None else VIRTUAL_SAFETY
+        with watched(reactor.current_context()), reactor.timeout(seconds) as scope:
             result = await main()
         assert not scope.cancel_called, "it hung, and went on when it was cancelled"
         return result

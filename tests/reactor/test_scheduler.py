@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import itertools
+from collections import deque
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,6 +13,7 @@ import reactor
 from harness.clock import FakeClock
 from harness.faults import FaultTable, Rule
 from reactor import (
+    ClosedError,
     Event,
     IoContext,
     OperationCancelled,
@@ -33,6 +36,9 @@ from tests.reactor.scheduling import (
     virtual,
     virtual_system,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.fixture
@@ -326,6 +332,72 @@ def test_work_from_inside_interrupts_nobody(context):
     assert context.counters().interrupts == 0
 
 
+# -- Between the looking and the sleeping
+
+
+class Interleaved(deque[Any]):
+    """A queue that lets something happen right after one look at it, as another thread would.
+
+    `after` is called when the reactor turn has been taken off, or when nothing was found.
+    """
+
+    after: Callable[[], object] | None = None
+    find_nothing = False
+
+    def popleft(self):
+        item = None if self.find_nothing else super().popleft()
+        if item is None and self.after is not None:
+            after, self.after = self.after, None
+            after()
+        if self.find_nothing:
+            self.find_nothing = False
+            raise IndexError
+        return item
+
+
+@pytest.fixture
+def queue(context):
+    made = context.scheduler.queue = Interleaved(context.scheduler.queue)
+    return made
+
+
+def test_what_is_queued_after_the_queue_was_found_empty_is_not_slept_over(context, queue):
+    """Law 2: the second look is under the mutex."""
+    ran: list[int] = []
+    queue.find_nothing = True
+    queue.after = lambda: context.post(ran.append, 1)
+    with context.work_guard():
+        assert context.run_one() == 1
+    assert ran == [1]
+
+
+def test_what_is_queued_after_the_turn_was_taken_is_not_slept_over(context, queue):
+    """The leader is not in the kernel yet, so nobody interrupts it: it must look itself."""
+    ran: list[int] = []
+    queue.after = lambda: context.post(ran.append, 1)
+    with context.work_guard():
+        assert context.run_one() == 1
+    assert ran == [1]
+
+
+@pytest.mark.parametrize("nothing", [False, True])
+def test_a_stop_that_comes_before_the_sleep_is_not_slept_over(context, queue, nothing):
+    queue.find_nothing = nothing
+    queue.after = context.stop
+    with context.work_guard():
+        assert context.run() == 0
+    assert context.stopped
+    context.restart()
+    assert context.run() == 0, "the turn is still there"
+
+
+@pytest.mark.parametrize("nothing", [False, True])
+def test_a_last_release_that_comes_before_the_sleep_is_not_slept_over(context, queue, nothing):
+    queue.find_nothing = nothing
+    queue.after = context.work_guard().release
+    assert context.run() == 0
+
+
 # -- Odds and ends
 
 
@@ -383,6 +455,10 @@ def test_a_descriptor_that_was_closed_during_the_wait_is_told_nothing(context):
     context.backend.wait = wait
     context.run()
     assert isinstance(task.exception(), OperationCancelled)
+    context.spawn(lambda: left.recv(10))
+    with pytest.raises(ClosedError):
+        context.run()
+    assert context.counters().speculative_hits == 0
 
 
 def test_every_task_ends_and_all_work_is_taken_off(spec):

@@ -661,6 +661,7 @@ def test_close_waits_for_the_threads_to_leave(context, system, waits):
         freed.wait()
         left.append("handler")
 
+    guard = context.work_guard()  # there is work left: it is the leaving that must be told
     context.post(handler)
     runner = Worker(context.run)
     inside.wait()
@@ -674,6 +675,7 @@ def test_close_waits_for_the_threads_to_leave(context, system, waits):
     assert left == ["handler"]
     assert context.closed
     assert runner.end() == 1
+    guard.release()
 
 
 def test_close_calls_back_the_leader_and_the_followers(context, system, waits):
