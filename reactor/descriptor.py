@@ -74,18 +74,19 @@ class Slot:
         self.partials = 0
         self.op = IoOperation(self)
 
-    def ready(self) -> None:
-        """The poller reported this direction; called by the leader with the mutex held."""
-        self.edges += 1
+    def claim_ready(self) -> None:
+        """Claim the parked operation for readiness; called by the leader with the mutex held.
+
+        It is `Operation.claim`, without what readiness does not need.
+        """
         op = self.op
-        if op.state is PARKED:  # Operation.claim, without what readiness does not need
-            op.state = PARKED.claim
-            descriptor = self.descriptor
-            scheduler = descriptor.scheduler
-            if scheduler.level:
-                scheduler.backend.interest_changed(descriptor)
-            scheduler.claims_ready += 1
-            scheduler.queue.append(op.task)
+        op.state = PARKED.claim
+        descriptor = self.descriptor
+        scheduler = descriptor.scheduler
+        if scheduler.level:
+            scheduler.backend.interest_changed(descriptor)
+        scheduler.claims_ready += 1
+        scheduler.queue.append(op.task)
 
     def believe(self) -> None:
         """Believe in readiness again, after an attempt that failed for another reason than the socket."""
@@ -129,7 +130,7 @@ class IoOperation(Operation):
     def vacate(self) -> None:
         """Free the slot: the next operation need not wait until this one's task has run.
 
-        Readiness does not come here but through `Slot.ready`: then the slot stays taken until
+        Readiness does not come here but through `Slot.claim_ready`: then the slot stays taken until
         the operation has performed, so that no other one overtakes it.
         """
         self.slot.op = IoOperation(self.slot)
@@ -218,10 +219,17 @@ class Descriptor:
         """Take in what the poller reported; called by the leader with the mutex held."""
         if events & STICKY:
             self.read.exact = False
+        # Written out for both: most events tell of writability that nobody waits for.
         if events & READ:
-            self.read.ready()
+            slot = self.read
+            slot.edges += 1
+            if slot.op.state is PARKED:
+                slot.claim_ready()
         if events & WRITE:
-            self.write.ready()
+            slot = self.write
+            slot.edges += 1
+            if slot.op.state is PARKED:
+                slot.claim_ready()
 
     def nudge(self, direction: int) -> None:
         """Have a parked operation look for itself, after something the poller may not report."""

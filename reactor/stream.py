@@ -115,7 +115,8 @@ class StreamSocket(SocketBase):
         """
         if size <= 0:
             return self._recv_nothing(size)
-        size = min(size, MAX_RECV)
+        if size > MAX_RECV:  # noqa: PLR1730 - a call of min() costs as much as the rest of this
+            size = MAX_RECV
         return perform(self._read, self._recv, size, size)
 
     def recv_into(self, buffer: bytearray | memoryview, /) -> Awaitable[int]:

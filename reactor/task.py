@@ -175,7 +175,10 @@ class Task(Generic[T]):
                     f"task {self.name} awaited {op!r}, which is not an operation of this library"
                 )
                 continue
-            with scheduler.mutex:
+            # Not `with`, which costs three times as much as the lock itself.
+            mutex = scheduler.mutex
+            mutex.acquire()
+            try:
                 if self.interrupted:
                     self.credit = 0
                     if refusals < _PATIENCE:
@@ -195,6 +198,8 @@ class Task(Generic[T]):
                 except Exception as exc:  # noqa: BLE001 - it goes to the coroutine that asked
                     error = exc
                 self.operation = None
+            finally:
+                mutex.release()
 
     def _finish(self, result: T | None, error: BaseException | None) -> None:
         scheduler = self.scheduler

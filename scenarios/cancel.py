@@ -119,9 +119,17 @@ async def before_wait(lab: Lab) -> None:
     lab.equal((await lab.outcome(recv)).get(), b"data", "the receive after an idle cancel")
     (await lab.result_of("timer", timer.wait)).get()
     peer.send(b"kept")
-    latched = lab.start("cancelled before it ran", sock.recv, 100)
-    lab.cancel(latched)
-    (await lab.outcome(latched)).cancelled()
+    latched: list[Op] = []
+    begun = lab.subject.event()
+
+    def start_and_cancel() -> None:
+        latched.append(lab.start("cancelled before it ran", sock.recv, 100))
+        lab.cancel(latched[0])
+        begun.set()
+
+    lab.post_alone(start_and_cancel)
+    await begun.wait()
+    (await lab.outcome(latched[0])).cancelled()
     lab.equal(await sock.recv(100), b"kept", "what the latched cancel left alone")
 
 

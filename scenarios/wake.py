@@ -68,21 +68,24 @@ def _storm(
     each: int,
     post_alone: Callable[..., object],
 ) -> None:
-    """Post `each` calls from four threads at once, half of them to a loop that is held."""
+    """Post `each` calls from four threads at once, most of them to a loop that is held.
+
+    A pipe would be full by then, had each call written its byte (65,536 of them on Linux).
+    """
     came: list[list[int]] = [[] for _ in range(4)]
     held = threading.Event()
-    half = threading.Semaphore(0)
+    most = threading.Semaphore(0)
 
     def be_held() -> None:
         held.set()
         for _ in came:
-            lab.check(half.acquire(timeout=SAFETY), "a post waits for a loop that is busy")
+            lab.check(most.acquire(timeout=SAFETY), "a post waits for a loop that is busy")
 
     def post_all(numbers: list[int]) -> None:
         held.wait(SAFETY)
         for number in range(each):
-            if number == each // 2:
-                half.release()
+            if number == each * 9 // 10:
+                most.release()
             context.post(numbers.append, number)
 
     posters = [lab.thread(post_all, numbers) for numbers in came]

@@ -233,10 +233,10 @@ def test_several_threads_report_whole_lines(pipe):
 
     def write():
         for _ in range(100):
-            report({**TRACE, "detail": "x" * 3000})  # longer than what a pipe takes at once
+            report({**TRACE, "detail": "x" * 20_000})  # more than a pipe takes in one piece
 
     def read():
-        while data := os.read(read_end, 999):
+        while data := os.read(read_end, 9999):
             found.feed(data)
 
     writers = [threading.Thread(target=write) for _ in range(3)]
@@ -249,6 +249,15 @@ def test_several_threads_report_whole_lines(pipe):
     reader.join()
     found.finish()
     assert (found.trace.count, found.garbage) == (300, b"")
+
+
+def test_a_message_of_which_a_part_is_written_goes_on(pipe, monkeypatch):
+    """As when a signal comes in the middle of a long one."""
+    read_end, write_end = pipe
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:7]))
+    Reporter(write_end, TOKEN)(TRACE)
+    assert heard(os.read(read_end, 10_000)).trace.count == 1
 
 
 def test_a_reporter_whose_pipe_was_closed_or_replaced_is_mute(pipe):
