@@ -86,7 +86,7 @@ def test_closing_in_the_child_gives_everything_back_there_and_only_there(spec):
         def child():
             context.close()
             context.close()
-            assert numbers() - before <= {max(numbers())}  # the pipe to the parent
+            assert len(numbers() - before) <= 1  # the pipe to the parent
             assert context.closed
             assert left.closed
             assert right.closed
