@@ -196,7 +196,7 @@ async def burst(lab: Lab) -> None:
     def connect_all() -> None:
         peers.extend(lab.connect_peer(listener) for _ in range(50))
 
-    lab.post(connect_all)
+    lab.post_alone(connect_all)
     streams = [lab.keep((await lab.outcome(first)).get())]
     streams += [lab.keep(await listener.accept()) for _ in range(49)]
     for index, peer in enumerate(peers):

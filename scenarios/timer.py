@@ -391,11 +391,11 @@ async def kernel_timer_drained(lab: Lab) -> None:
 async def kernel_timer_stale(lab: Lab) -> None:
     """A wait without a timer is not cut short by the deadline of an earlier one."""
     sock, peer = lab.stream_pair()
-    recv = lab.start_within("recv", 0.05, sock.recv, 10)
+    recv = lab.start_within("recv", 0.4, sock.recv, 10)
     await lab.settle()
     peer.send(b"early")
     lab.equal((await lab.outcome(recv)).get(), b"early", "the receive")
-    idle = await lab.idle_untimed(0.3)
+    idle = await lab.idle_untimed(0.5)
     lab.check(idle.waits <= 3, f"{idle.waits} waits, though no timer was armed any more")
 
 
@@ -475,8 +475,8 @@ async def mass(lab: Lab) -> None:
 )
 async def cancelled_head(lab: Lab) -> None:
     """A cancelled earliest timer neither wakes the loop nor keeps run() from returning."""
-    head = await lab.parked("head", reactor.sleep, 0.05)
-    tail = await lab.parked("tail", reactor.sleep, 0.3)
+    head = await lab.parked("head", reactor.sleep, 0.6)
+    tail = await lab.parked("tail", reactor.sleep, 0.8)
     lab.cancel(head)
     (await lab.outcome(head)).cancelled()
     await lab.settle()

@@ -222,14 +222,23 @@ def test_the_descriptors_are_those_of_the_process(run):
 # -- Forks
 
 
-def test_a_forked_child_does_what_it_is_told_and_is_gone():
+def test_a_forked_child_does_what_it_is_told_and_is_gone(monkeypatch):
+    children: list[int] = []
+    fork = os.fork
+
+    def noted():
+        children.append(fork())
+        return children[-1]
+
+    monkeypatch.setattr(os, "fork", noted)
     read_end, write_end = os.pipe()
     forked(os.write, write_end, b"from the child")
     os.close(write_end)
     assert os.read(read_end, 100) == b"from the child"
     os.close(read_end)
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    (child,) = children
+    with pytest.raises(ChildProcessError):  # it has been waited for
+        os.waitpid(child, os.WNOHANG)
 
 
 def test_what_a_forked_child_raises_is_raised():
