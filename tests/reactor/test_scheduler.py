@@ -319,6 +319,26 @@ def test_a_wake_up_that_failed_is_tried_again_by_the_next(spec, error):
         runner.end()
 
 
+def test_a_poll_that_is_back_in_a_moment_is_not_interrupted(context):
+    """Who queues something while the leader asks without blocking leaves the waker alone."""
+    real = context.backend.wait
+    ran: list[int] = []
+    number = itertools.count()
+
+    def wait(timeout):
+        assert timeout == 0
+        if len(ran) < 5:
+            Worker(context.post, ran.append, next(number)).end()
+        return real(timeout)
+
+    context.backend.wait = wait
+    with context.work_guard():
+        while len(ran) < 5:
+            assert context.poll()
+    assert ran == [0, 1, 2, 3, 4]
+    assert context.counters().interrupts == 0
+
+
 def test_work_from_inside_interrupts_nobody(context):
     """The thread that is awake will look: no system call for it."""
 

@@ -9,6 +9,7 @@ from harness.clock import FakeClock
 from reactor import (
     CancelScope,
     Cause,
+    ContextClosedError,
     Event,
     OperationCancelled,
     ReactorError,
@@ -428,6 +429,32 @@ def test_closing_the_context_ends_a_group_with_its_children(spec, log):
     assert log.causes == [Cause.CLOSE] * 2
     assert task.cancelled
     assert context.task_count == 0
+
+
+def test_a_block_that_is_closed_with_its_context_spawns_nothing_more(spec):
+    called = []
+
+    async def child():
+        pytest.fail("it ran")
+
+    def make():
+        called.append(1)
+        return child()
+
+    with live(spec) as context:
+
+        async def main():
+            async with TaskGroup() as group:
+                try:
+                    await forever()
+                finally:
+                    with pytest.raises(ContextClosedError):
+                        group.spawn(make)
+
+        task = context.spawn(main)
+        context.poll()
+    assert task.cancelled
+    assert not called, "no coroutine is made that would never be awaited"
 
 
 # -- Used wrongly
