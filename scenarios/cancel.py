@@ -179,7 +179,7 @@ async def completion_already_queued(lab: Lab) -> None:
     async def receive(index: int) -> bytes:
         data: bytes = await socks[index].recv(100)
         order.append(index)
-        if len(order) == 1:
+        if order[0] == index:
             lab.cancel_silently(ops[1 - index])
         return data
 
@@ -416,7 +416,7 @@ async def batch_mate(lab: Lab) -> None:
     async def receive(index: int) -> bytes:
         data: bytes = await socks[index].recv(100)
         order.append(index)
-        if len(order) == 1:
+        if order[0] == index:
             mate = 1 - index
             lab.cancel_silently(ops[mate])
             fresh.append(lab.start("fresh wait", socks[mate].recv, 100))

@@ -420,7 +420,7 @@ async def reschedule(lab: Lab) -> None:
     async with reactor.TaskGroup() as group:
         for number in range(50):
             group.spawn(wait, number)
-        await lab.turns(3)
+        await lab.settle()
         for _ in range(1000):
             scopes[lab.rng.randrange(50)].reschedule(base + lab.rng.random() * 100)
     wanted = sorted(range(50), key=lambda number: scopes[number].deadline)
