@@ -25,6 +25,10 @@ STICKY = 4
 
 _generations = itertools.count(1)
 
+# The moves of the hot path, looked up in the table once.
+_PARK = IDLE.park
+_CLAIM = PARKED.claim
+
 
 class Slot:
     """One direction of a descriptor.
@@ -42,6 +46,7 @@ class Slot:
 
     __slots__ = (
         "calling",
+        "closed",
         "descriptor",
         "direction",
         "edges",
@@ -50,8 +55,10 @@ class Slot:
         "hits",
         "misses",
         "op",
+        "parks",
         "partials",
         "seen",
+        "watched",
     )
 
     def __init__(self, descriptor: Descriptor, direction: int) -> None:
@@ -67,26 +74,18 @@ class Slot:
         self.exact = True
         # Second argument of the slot's calls: the flags of a send, 0 of a receive.
         self.flags = 0
-        # A thread is inside one of the slot's calls, or about to be (see `Descriptor.let_go`).
+        # A thread is inside one of the slot's calls, or may be unless the operation waits (see
+        # `Descriptor.let_go`).
         self.calling = False
+        self.closed = False  # as the descriptor is; here it is at hand for `perform`
+        # The poller reports the slot's edges without being asked again, so that an operation which
+        # parks has nobody to tell. Guarded by the mutex.
+        self.watched = False
         self.hits = 0
         self.misses = 0
+        self.parks = 0
         self.partials = 0
         self.op = IoOperation(self)
-
-    def claim_ready(self) -> None:
-        """Claim the parked operation for readiness; called by the leader with the mutex held.
-
-        It is `Operation.claim`, without what readiness does not need.
-        """
-        op = self.op
-        op.state = PARKED.claim
-        descriptor = self.descriptor
-        scheduler = descriptor.scheduler
-        if scheduler.level:
-            scheduler.backend.interest_changed(descriptor)
-        scheduler.claims_ready += 1
-        scheduler.queue.append(op.task)
 
     def believe(self) -> None:
         """Believe in readiness again, after an attempt that failed for another reason than the socket."""
@@ -109,6 +108,20 @@ class IoOperation(Operation):
     def park(self, task: Task[Any]) -> bool:
         """Take the slot, unless readiness arrived meanwhile; registers the descriptor at first."""
         slot = self.slot
+        # Every part of this is decided again, with what follows from it, by `_park_with_care`.
+        if (
+            not slot.watched
+            or self.late is not None
+            or slot.edges != slot.seen
+            or self.state is not IDLE
+        ):
+            return self._park_with_care(slot, task)
+        self.state = _PARK
+        self.task = task
+        slot.parks += 1
+        return True
+
+    def _park_with_care(self, slot: Slot, task: Task[Any]) -> bool:
         descriptor = slot.descriptor
         if descriptor.closed or self.late is not None:
             return False
@@ -116,24 +129,32 @@ class IoOperation(Operation):
             raise descriptor.busy(slot)
         if slot.edges != slot.seen:
             return task.credit <= 0 and self.defer(task)
-        scheduler = descriptor.scheduler
         if not descriptor.registered:
             descriptor.register()
-        self.state = IDLE.park
-        self.task = task
-        self.cause = Cause.READY
-        scheduler.parks += 1
+        slot.parks += 1
+        self.settle(task)
+        scheduler = descriptor.scheduler
         if scheduler.level:
             scheduler.interest_wanted(descriptor)
+        return True
+
+    def claim(self, cause: Cause) -> bool:
+        """As `Operation.claim`. Readiness does not come here, it is claimed by `Descriptor.deliver`."""
+        parked = self.state is PARKED
+        if not super().claim(cause):
+            return False
+        if parked:
+            self.slot.descriptor.scheduler.parks_ended += 1
         return True
 
     def vacate(self) -> None:
         """Free the slot: the next operation need not wait until this one's task has run.
 
-        Readiness does not come here but through `Slot.claim_ready`: then the slot stays taken until
-        the operation has performed, so that no other one overtakes it.
+        Claimed for readiness the slot stays taken until the operation has performed, so that no
+        other one overtakes it.
         """
         self.slot.op = IoOperation(self.slot)
+        self.slot.calling = False
         descriptor = self.slot.descriptor
         if descriptor.scheduler.level:
             descriptor.scheduler.backend.interest_changed(descriptor)
@@ -214,28 +235,39 @@ class Descriptor:
             raise FdSetSizeError(self.fd, limit)
         backend.register(self)
         self.registered = True
+        self.read.watched = self.write.watched = backend.edge_triggered
 
     def deliver(self, events: int) -> None:
-        """Take in what the poller reported; called by the leader with the mutex held."""
+        """Take in what the poller reported, and claim what waits for it. The mutex is held.
+
+        It is `Operation.claim` without what readiness does not need, written out for both slots:
+        this runs once per event. The caller sees to it that somebody takes the tasks off the queue
+        and that a level-triggered poller hears of the change.
+        """
         if events & STICKY:
             self.read.exact = False
-        # Written out for both: most events tell of writability that nobody waits for.
         if events & READ:
             slot = self.read
             slot.edges += 1
-            if slot.op.state is PARKED:
-                slot.claim_ready()
+            op = slot.op
+            if op.state is PARKED:
+                op.state = _CLAIM
+                self.scheduler.queue.append(op.task)
         if events & WRITE:
             slot = self.write
             slot.edges += 1
-            if slot.op.state is PARKED:
-                slot.claim_ready()
+            op = slot.op
+            if op.state is PARKED:
+                op.state = _CLAIM
+                self.scheduler.queue.append(op.task)
 
     def nudge(self, direction: int) -> None:
         """Have a parked operation look for itself, after something the poller may not report."""
         with self.scheduler.mutex:
             if not self.closed:
                 self.deliver(direction)
+                if self.scheduler.level:
+                    self.scheduler.backend.interest_changed(self)
                 self.scheduler.wake()
 
     def cancel(self, cause: Cause = Cause.CANCEL) -> int:
@@ -258,6 +290,8 @@ class Descriptor:
             for slot in (self.read, self.write):
                 slot.op.claim(Cause.CLOSE)
                 slot.seen = slot.edges  # `perform` must not touch the number again
+                slot.watched = False
+                slot.closed = True
             if self.registered:
                 self.registered = False
                 self.scheduler.backend.deregister(self)
@@ -273,14 +307,18 @@ class Descriptor:
         """Close the file descriptor, unless a thread is inside a call on it: then that one does, after it.
 
         Else the call might meet another file under the same number. `perform` says that it is
-        calling before it looks whether it may (`Slot.seen`), and `close` says that it may not
-        before it looks whether somebody is calling; so one of the two sees the other.
+        calling (and `Task.step` that the operation waits no more) before it looks whether it may
+        (`Slot.seen`), and `close` says that it may not before it looks whether somebody is calling;
+        so one of the two sees the other.
 
         Errors of close(2) are not reported: the number is gone all the same, and FreeBSD answers
         ECONNRESET when the peer has reset the connection (libuv 9051126b5).
         """
         with self.scheduler.mutex:
-            if self.gone or self.read.calling or self.write.calling:
+            for slot in (self.read, self.write):
+                if slot.calling and slot.op.state is IDLE:
+                    return
+            if self.gone:
                 return
             self.gone = True
         try:

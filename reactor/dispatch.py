@@ -51,64 +51,63 @@ def perform(
         BusyError: another operation is pending in this direction.
         OSError: the call failed; `transferred` is set on it.
     """
-    task = running_task.get()
     op = slot.op
-    descriptor = slot.descriptor
     if op.state is not IDLE:
-        raise descriptor.busy(slot)
+        raise slot.descriptor.busy(slot)
     op.late = None
     done = 0
     pending = False
+    slot.calling = True  # before the look at `seen`: see `Descriptor.let_go`
     try:
         while True:
-            slot.calling = True  # before the look at `seen`: see `Descriptor.let_go`
             edges = slot.edges
-            if edges != slot.seen and (task.credit > 0 or pending):
+            if edges != slot.seen and (pending or (task := running_task.get()).credit > 0):
                 try:
                     result = attempt(arg, slot.flags)
                 except BlockingIOError:
                     slot.seen = edges
                     slot.misses += 1
                 else:
-                    slot.calling = False
-                    if descriptor.closed:
-                        descriptor.let_go()
                     if not pending:
-                        task.credit -= 1
+                        task.credit -= 1  # pyright: ignore[reportPossiblyUnboundVariable]  # looked up above
                         slot.hits += 1
                     if whole:
                         done += result
-                        if done >= want or not result:
-                            return done
-                        if arg is not None:
-                            arg = memoryview(arg)[result:]
-                        if op.late is not None:
-                            raise OperationCancelled(op.late)
-                        if not pending:
-                            slot.partials += 1
-                        pending = False  # each further step counts against the budget
-                        continue
-                    if want:
+                        if done < want and result:
+                            if arg is not None:
+                                arg = memoryview(arg)[result:]
+                            if op.late is not None:
+                                raise OperationCancelled(op.late)
+                            if not pending:
+                                slot.partials += 1
+                            pending = False  # each further step counts against the budget
+                            continue
+                        result = done
+                    elif want and slot.exact:
                         size = result if result.__class__ is int else len(result)
-                        if size < want and slot.exact:
-                            if size:
-                                slot.seen = edges
-                            else:
-                                slot.exact = False  # an end stays: the next receive sees it too
+                        if size >= want:
+                            pass
+                        elif size:
+                            slot.seen = edges
+                        else:
+                            slot.exact = False  # an end stays: the next receive sees it too
+                    slot.calling = False
+                    if slot.closed:
+                        slot.descriptor.let_go()
                     return result
-            slot.calling = False
             if op.late is not None:
                 raise OperationCancelled(op.late)
-            if descriptor.closed:
+            if slot.closed:
                 if pending or done:
                     raise OperationCancelled(Cause.CLOSE)
-                raise ClosedError(f"this {descriptor.kind}")
+                raise ClosedError(f"this {slot.descriptor.kind}")
             yield op
             pending = True
     except BaseException as exc:
-        slot.calling = False
-        if descriptor.closed:
-            descriptor.let_go()
+        if slot.op is op:  # else it was vacated, and the next one may be in its call already
+            slot.calling = False
+            if slot.closed:
+                slot.descriptor.let_go()
         if isinstance(exc, OSError | OperationCancelled):
             exc.transferred = done  # type: ignore[union-attr]  # OSError takes attributes too
         raise

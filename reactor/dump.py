@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .counters import Counters
 from .errors import Cause
+from .operation import PARKED
 
 if TYPE_CHECKING:
     from .descriptor import Slot
@@ -51,12 +52,15 @@ class Dump:
 
 def count(scheduler: Scheduler) -> Counters:
     """Add up the counters. The mutex is held."""
-    hits, misses, partials = scheduler.retired
+    hits, misses, partials, parks = scheduler.retired
+    parked = 0
     for descriptor in scheduler.descriptors:
         for slot in (descriptor.read, descriptor.write):
             hits += slot.hits
             misses += slot.misses
             partials += slot.partials
+            parks += slot.parks
+            parked += slot.op.state is PARKED
     claims = scheduler.claims
     return Counters(
         waits=scheduler.waits,
@@ -65,8 +69,9 @@ def count(scheduler: Scheduler) -> Counters:
         speculative_hits=hits,
         speculative_misses=misses,
         inline_completions=hits - partials,
-        parks=scheduler.parks,
-        claims_ready=claims[Cause.READY] + scheduler.claims_ready,
+        parks=parks,
+        # What parked on a descriptor, parks no more and was not ended otherwise, became ready.
+        claims_ready=claims[Cause.READY] + parks - parked - scheduler.parks_ended,
         claims_cancel=claims[Cause.CANCEL],
         claims_close=claims[Cause.CLOSE],
         claims_deadline=claims[Cause.DEADLINE],

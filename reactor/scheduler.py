@@ -70,13 +70,13 @@ class Scheduler:
         # Counters, all guarded by the mutex.
         self.waits = 0
         self.interrupts = 0
-        self.parks = 0
+        # By cause; not those of descriptors for readiness: see `dump.count`.
         self.claims = dict.fromkeys(Cause, 0)
-        self.claims_ready = 0  # those of descriptors; the other READY claims are in `claims`
+        self.parks_ended = 0  # parked operations of descriptors that were claimed for another cause
         self.timers_fired = 0
         self.handlers = 0
         self.spawned = 0
-        self.retired = [0, 0, 0]  # hits, misses and partials of slots that are gone
+        self.retired = [0, 0, 0, 0]  # hits, misses, partials and parks of slots that are gone
         own(self)
 
     # -- Queueing, from any thread
@@ -180,13 +180,12 @@ class Scheduler:
             self.retired[0] += slot.hits
             self.retired[1] += slot.misses
             self.retired[2] += slot.partials
+            self.retired[3] += slot.parks
 
     # -- Running
 
-    def run(
-        self, *, limit: int | None = None, deadline: float = math.inf, block: bool = True
-    ) -> int:
-        """Run handlers until there is no work, `stop`, `limit` of them, or `deadline`.
+    def run(self, *, limit: int = -1, deadline: float = math.inf, block: bool = True) -> int:
+        """Run handlers until there is no work, `stop`, `limit` of them (-1: any number), or `deadline`.
 
         Without `block`, return instead of waiting for anything.
 
@@ -215,16 +214,16 @@ class Scheduler:
                     if not self._follow(done, deadline, block=block):
                         break
                     continue
-                if item is TURN:
+                if item.__class__ is Task:
+                    count += 1
+                    item.step()
+                elif item is TURN:
                     done, finished = finished, 0
                     ran, counted = count - counted, count
                     if not self._lead(done, ran, deadline, limit, block=block):
                         break
-                    continue
-                count += 1
-                if item.__class__ is Task:
-                    item.step()
                 else:
+                    count += 1
                     finished += 1
                     item()
         finally:
@@ -263,9 +262,7 @@ class Scheduler:
                 signal.unfollow()
             return True
 
-    def _lead(
-        self, finished: int, ran: int, deadline: float, limit: int | None, *, block: bool
-    ) -> bool:
+    def _lead(self, finished: int, ran: int, deadline: float, limit: int, *, block: bool) -> bool:
         """Take the reactor turn; False when `run` has to return."""
         backend = self.backend
         with self.mutex:
@@ -298,6 +295,9 @@ class Scheduler:
                 for descriptor, events in ready:
                     if not descriptor.closed:
                         descriptor.deliver(events)
+                if self.level:
+                    for descriptor, _ in ready:
+                        backend.interest_changed(descriptor)
                 now = 0.0
                 if self.timers.heap:
                     now = self.now()
@@ -311,7 +311,7 @@ class Scheduler:
                         self.wake()
         if deadline != math.inf and (now or self.now()) >= deadline:
             # `run_one` still takes what this very turn has found.
-            return limit is not None and len(self.queue) > 1
+            return limit >= 0 and len(self.queue) > 1
         return block or len(self.queue) > 1
 
     def _wait_time(self, deadline: float) -> float | None:

@@ -171,12 +171,11 @@ class StreamSocket(SocketBase):
         Raises:
             OperationCancelled, OSError: `transferred` says how much went out before.
         """
-        size = len(data)
-        if data.__class__ not in _FLAT or size > MAX_SEND:
-            return self.sendmsg((data,))
-        if not size:
-            return self._count_nothing()
-        return perform(self._write, self._send, data, size, True)
+        if data.__class__ is bytes:
+            size = len(data)
+            if size and size <= MAX_SEND:  # less work than the two chained
+                return perform(self._write, self._send, data, size, True)
+        return self.sendmsg((data,))
 
     def sendmsg(
         self,

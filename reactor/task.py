@@ -8,10 +8,11 @@ the task, so nothing here touches the task afterwards.
 from __future__ import annotations
 
 from contextvars import ContextVar, copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .errors import Cause, OperationCancelled, ReactorError
-from .operation import DEFERRED, Operation, Yield
+from .operation import CLAIMED, Operation, Yield
 from .scope import CancelScope
 from .waitlist import WaitList
 
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from .scheduler import Scheduler
 
 T = TypeVar("T")
+
+READY = Cause.READY
+
+# The move of the hot path, looked up in the table once.
+_RESUME = CLAIMED.resume
 
 #: Socket operations that a task may complete inline in one step before others get their turn.
 BUDGET = 32
@@ -47,8 +53,8 @@ class Task(Generic[T]):
         "_joiners",
         "_on_done",
         "_result",
+        "_resume",
         "_run",
-        "_send",
         "cancelled",
         "credit",
         "done",
@@ -71,9 +77,10 @@ class Task(Generic[T]):
         self.scheduler = scheduler
         self.name = name
         self._coro = coro
-        self._send = coro.send
         context = copy_context()
-        self._run = context.run
+        run: Any = context.run  # typeshed's ParamSpec does not see through `partial`
+        self._run = run
+        self._resume = partial(run, coro.send, None)
         context.run(running_task.set, self)
         # The operation that the task is suspended in, None while it runs or before it starts.
         self.operation: Operation | None = None
@@ -150,33 +157,26 @@ class Task(Generic[T]):
         op = self.operation
         if op is not None:
             self.operation = None
-            if op.state is DEFERRED:
-                with scheduler.mutex:  # it may be claimed yet, until here
-                    op.state = op.state.resume
+            if op.state is CLAIMED:
+                op.state = _RESUME
             else:
-                op.state = op.state.resume
-            if op.cause is not Cause.READY:
+                with scheduler.mutex:  # DEFERRED: it may be claimed yet, until here
+                    op.state = op.state.resume
+            if op.cause is not READY:
                 error = OperationCancelled(op.cause, scoped=self.interrupted)
         self.credit = 0 if self.interrupted else BUDGET
-        run = self._run
+        mutex = scheduler.mutex
         refusals = 0
         while True:
             try:
-                op = run(self._send, None) if error is None else run(self._coro.throw, error)
+                op = self._resume() if error is None else self._run(self._coro.throw, error)
             except StopIteration as stop:
                 self._finish(stop.value, None)
                 return
             except BaseException as exc:  # noqa: BLE001 - _finish decides where it surfaces
                 self._finish(None, exc)
                 return
-            error = None
-            if not isinstance(op, Operation):
-                error = ReactorError(
-                    f"task {self.name} awaited {op!r}, which is not an operation of this library"
-                )
-                continue
             # Not `with`, which costs three times as much as the lock itself.
-            mutex = scheduler.mutex
             mutex.acquire()
             try:
                 if self.interrupted:
@@ -195,8 +195,13 @@ class Task(Generic[T]):
                 try:
                     if op.park(self):
                         return
+                    error = None
                 except Exception as exc:  # noqa: BLE001 - it goes to the coroutine that asked
                     error = exc
+                    if not isinstance(op, Operation):
+                        error = ReactorError(
+                            f"task {self.name} awaited {op!r}, which is not an operation of this library"
+                        )
                 self.operation = None
             finally:
                 mutex.release()

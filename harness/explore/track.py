@@ -32,14 +32,17 @@ if TYPE_CHECKING:
 #: Attributes that hold a value, and those that hold a container, of every class with shared state.
 TRACKED: dict[type, tuple[str, str]] = {
     Scheduler: (
-        "closing closed waits interrupts parks claims_ready timers_fired handlers spawned",
+        "closing closed waits interrupts parks_ended timers_fired handlers spawned",
         "tasks descriptors claims retired _inside",
     ),
     SignalState: ("idle leader runners signalled stopped work", ""),
     TimerQueue: ("_sequence _garbage _infinite", "heap"),
     TimerEntry: ("action", ""),
     Descriptor: ("registered closed gone", ""),
-    Slot: ("calling edges seen exact hits misses partials op", ""),
+    Slot: (
+        "calling closed edges seen exact hits misses parks partials op watched",
+        "",
+    ),
     Operation: ("cause state task", ""),
     IoOperation: ("late", ""),
     Task: ("operation credit interrupted done cancelled scope _result _error", ""),
