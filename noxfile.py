@@ -27,6 +27,9 @@ _PLATFORMS = {
     "dragonfly": "dragonfly",
 }
 
+# Those with a "t" run without the GIL.
+_PYTHONS = ["3.11", "3.12", "3.13", "3.13t", "3.14", "3.14t", "3.15", "3.15t"]
+
 
 def _tox(session: nox.Session, *args: str) -> None:
     session.run(sys.executable, "-m", "tox", *args, external=True)
@@ -59,6 +62,25 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check types: mypy --strict for Linux, macOS and FreeBSD, and pyright for the public API."""
     _tox(session, "run", "-e", "types")
+
+
+@nox.session(default=False, venv_backend="venv", python=_PYTHONS)
+def threads(session: nox.Session) -> None:
+    """Run the scenarios with 2 and 4 threads in run(), 10 times each; arguments go to `reactorlab run`.
+
+    Once per Python that is found; nox names those that are not. `nox -s threads-3.13t` is one alone.
+    """
+    session.install(".[harness]")
+    poller = "epoll" if sys.platform == "linux" else "kqueue"
+    for backend in (poller, "poll", "select"):
+        for count in (2, 4):
+            # --repeat comes first, so that the session's arguments can say otherwise.
+            session.run(
+                *("reactorlab", "run", "--repeat", "10", "--backend", backend),
+                *("--threads", str(count)),
+                *("--out", f"reports/threads-{session.python}-{backend}-{count}"),
+                *session.posargs,
+            )
 
 
 @nox.session(default=False, venv_backend="venv")
