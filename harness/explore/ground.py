@@ -67,6 +67,15 @@ class Lock:
         self.release()
 
 
+class _Waiter:
+    """One thread's wait; known by identity, for one that gives up must not take another off the list."""
+
+    __slots__ = ("woken",)
+
+    def __init__(self) -> None:
+        self.woken = False
+
+
 class Condition:
     """A condition variable over a `Lock`."""
 
@@ -74,7 +83,7 @@ class Condition:
         self._execution = execution
         self._lock = lock
         self._name = lock._name
-        self.waiters: list[list[bool]] = []
+        self.waiters: list[_Waiter] = []
         self.deadlines: list[float] = []
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -83,30 +92,30 @@ class Condition:
         if execution.current is None or execution.over:
             raise ExploreError("a wait outside of control would never end")
         self._mine("wait")
-        woken = [False]
+        waiter = _Waiter()
         deadline = float("inf") if timeout is None else execution.now + timeout
-        self.waiters.append(woken)
+        self.waiters.append(waiter)
         self.deadlines.append(deadline)
         lock.release()
 
         def enabled() -> bool:
-            return lock.free() and (woken[0] or execution.now >= deadline)
+            return lock.free() and (waiter.woken or execution.now >= deadline)
 
         try:
             execution.step(self._name, True, "wakes up on the condition", enabled, None, True)
         finally:
             self.deadlines.remove(deadline)
-        if woken in self.waiters:
-            self.waiters.remove(woken)
+        if waiter in self.waiters:
+            self.waiters.remove(waiter)
         lock.held, lock.owner = True, execution.current
         execution.current.locks += 1
-        return woken[0]
+        return waiter.woken
 
     def notify(self, n: int = 1) -> None:
         """Wake the `n` that have waited longest. No step: its caller holds the lock."""
         self._mine("notify")
-        for woken in self.waiters[:n]:
-            woken[0] = True
+        for waiter in self.waiters[:n]:
+            waiter.woken = True
         del self.waiters[:n]
 
     def notify_all(self) -> None:

@@ -12,7 +12,7 @@ import reactor.scheduler
 from harness.cli import main
 from harness.explore import explorer, programs
 from harness.explore.control import Active, Crew, Execution, ExploreError
-from harness.explore.ground import Lock
+from harness.explore.ground import Ground, Lock
 from harness.explore.programs import PROGRAMS, Program
 from harness.explore.search import Exhaustive, Randomly, Replaying, Straight
 from harness.explore.track import TRACKED, tracking
@@ -393,3 +393,24 @@ def test_a_mistake_is_one_line(capsys, args, word):
     said = capsys.readouterr().err
     assert word in said
     assert said.count("\n") == 1
+
+
+def test_a_wait_that_gives_up_takes_nobody_else_off_the_condition():
+    """Two waits that have not been notified look alike, and are not the same."""
+    with Crew() as crew:
+        execution = Execution(Straight())
+        ground = Ground(execution)
+        lock = ground.lock()
+        condition = ground.condition(lock)
+
+        def wait(timeout):
+            with lock:
+                condition.wait(timeout)
+
+        def wait_and_notify():
+            wait(1)
+            with lock:
+                condition.notify_all()
+
+        execution.run(crew, [("waits", lambda: wait(None)), ("gives up", wait_and_notify)])
+    assert execution.violation is None
