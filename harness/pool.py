@@ -98,6 +98,12 @@ class ForkServer:
         except OSError:
             pass  # it is dead; receive() will find out
 
+    def has_spoken(self) -> bool:
+        """Tell whether there is something for `receive`."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.socket, selectors.EVENT_READ)
+            return bool(selector.select(0))
+
     def receive(self) -> Outcome | None:
         """Read what it says; the outcome of the order once there is one.
 
@@ -179,7 +185,10 @@ class Pool:
             for key, _ in ready:
                 self._hear(key.data, done)
             for server in list(self._servers):
-                if server.order is not None and server.deadline <= time.monotonic():
+                # It may have answered while the others were heard: an engine that is late itself
+                # must not call those stuck whom it has not listened to.
+                late = server.order is not None and server.deadline <= time.monotonic()
+                if late and not server.has_spoken():
                     self._lose(server, "the fork server is stuck", done)
 
     def _give(self, waiting: deque[Order]) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import threading
 
 import pytest
 
 from harness import forkserver, pool
 from harness.child import EXIT_BROKEN, EXIT_MUTE, Order, Reporter
-from harness.forkserver import Events, Heard, Output, classify
+from harness.forkserver import Events, Heard, Outcome, Output, classify
 from harness.model import Status
 from harness.pool import Pool, Setup
 
@@ -347,3 +348,63 @@ def test_one_job_is_one_after_the_other_in_the_order_given(toy):
 )
 def test_options_of_the_interpreter_are_handed_on(key, value, word):
     assert pool._option(key, value) == word
+
+
+class Peer(pool.ForkServer):
+    """A fork server as the pool sees one, with the test at the other end of its socket.
+
+    Attributes:
+        deadline: in seconds of the test's clock.
+    """
+
+    def __init__(self, deadline):
+        self.order: Order | None = order("passes")
+        self.deadline = deadline
+        self._child = 1
+        self.closed = False
+        self.socket, self.end = socket.socketpair()
+
+    def receive(self):
+        self.socket.recv(100)
+        self.order = None
+        return Outcome(Status.PASS)
+
+    def close(self):
+        self.closed = True
+        self.socket.close()
+
+
+def test_a_reply_that_has_come_is_heard_however_late_it_is(toy, monkeypatch):
+    """An engine without time to read took a fork server for stuck whose answer lay there."""
+    now = 100.0
+    monkeypatch.setattr(pool.time, "monotonic", lambda: now)
+    made = Pool(Setup(toy.options().scenarios_dir, "toy_subject"), jobs=2)
+    first, second = Peer(deadline=200.0), Peer(deadline=110.0)
+    made._servers = [first, second]
+    first.end.send(b"done")
+    ends = []
+
+    def done(order, outcome):
+        nonlocal now
+        ends.append(outcome.status)
+        if len(ends) == 1:
+            now = 150.0  # the report took long, and meanwhile
+            second.end.send(b"done")
+
+    with first.end, second.end:
+        made.run([], done)
+        assert ends == ["PASS", "PASS"]
+        assert not second.closed
+        made.close()
+
+
+def test_a_fork_server_that_says_nothing_until_its_deadline_is_stuck(toy, monkeypatch):
+    monkeypatch.setattr(pool.time, "monotonic", lambda: 150.0)
+    made = Pool(Setup(toy.options().scenarios_dir, "toy_subject"), jobs=1)
+    silent = Peer(deadline=150.0)
+    made._servers = [silent]
+    ends = []
+    with silent.end:
+        made.run([], lambda _, outcome: ends.append((outcome.status, outcome.reason)))
+    assert ends == [("ERROR", "the fork server is stuck")]
+    assert silent.closed
