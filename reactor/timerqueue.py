@@ -102,7 +102,7 @@ class TimerQueue:
     def pop_due(self, now: float) -> list[Callable[[], object]]:
         """Take out what is due at `now`, in deadline order, equal deadlines in FIFO order."""
         due: list[Callable[[], object]] = []
-        while self.next_deadline() <= now:
+        while self.next_deadline() <= now and self.heap:  # a deadline of infinity never comes
             entry = heapq.heappop(self.heap)[2]
             assert entry.action is not None
             due.append(entry.action)

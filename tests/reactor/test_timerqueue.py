@@ -222,12 +222,13 @@ class QueueMachine(RuleBasedStateMachine):
         if armed:
             self.model.remove(armed[0])
 
-    @rule(now=DEADLINES.filter(lambda deadline: deadline < math.inf))
+    @rule(now=DEADLINES)
     def pop_due(self, now):
         self.fired.clear()
         for action in self.queue.pop_due(now):
             action()
-        due = [number for deadline, number in self.model if deadline <= now]
+        # At the end of time, too, a deadline of infinity has not come.
+        due = [number for deadline, number in self.model if deadline <= now and deadline < math.inf]
         assert self.fired == due
         del self.model[: len(due)]
 
@@ -255,3 +256,14 @@ def test_any_floats_come_out_sorted_up_to_now(deadlines, now):
         actions[action] = deadline
     expected = [action for action, deadline in sorted(actions.items(), key=lambda i: i[1])]
     assert queue.pop_due(now) == [action for action in expected if actions[action] <= now]
+
+
+def test_at_infinity_all_is_due_but_what_never_is(queue):
+    fired = []
+    queue.add(math.inf, lambda: fired.append("never"))
+    queue.add(1e300, lambda: fired.append("late"))
+    for action in queue.pop_due(math.inf):
+        action()
+    assert fired == ["late"]
+    assert queue.pop_due(math.inf) == []
+    assert len(queue) == 1
