@@ -21,11 +21,37 @@ class Cause(enum.Enum):
     DEADLINE = "deadline"
 
 
-class ReactorError(Exception):
+class _Portable:
+    """Copies and pickles an exception by what it carries.
+
+    The default calls `__init__` with `args`, which are its message and not its arguments wherever
+    a class has an `__init__` of its own, also one that a user derives.
+    """
+
+    __slots__ = ()
+
+    args: tuple[object, ...]
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Name what `_rebuild` needs."""
+        return _rebuild, (type(self), self.args, vars(self))
+
+
+def _rebuild(
+    kind: type[BaseException], args: tuple[object, ...], fields: dict[str, object]
+) -> BaseException:
+    error = kind.__new__(kind)
+    base = OSError if issubclass(kind, OSError) else BaseException
+    base.__init__(error, *args)  # of an OSError it also sets the errno
+    error.__dict__.update(fields)
+    return error
+
+
+class ReactorError(_Portable, Exception):
     """Base of the errors that mean "the library was used wrongly or cannot do this here"."""
 
 
-class OperationCancelled(BaseException):
+class OperationCancelled(_Portable, BaseException):
     """A pending operation was cancelled, its object was closed, or its deadline passed.
 
     It derives from ``BaseException``, as ``asyncio.CancelledError`` does and for the same reason:
@@ -77,10 +103,6 @@ class ClosedError(ReactorError, OSError):
 
     def __init__(self, what: str) -> None:
         super().__init__(errno.EBADF, f"{what} is closed")
-
-    def __reduce__(self) -> tuple[object, ...]:
-        """Pickle by message: the default would hand `__init__` the errno."""
-        return (ClosedError, (str(self.strerror).removesuffix(" is closed"),))
 
 
 class ContextClosedError(ReactorError, RuntimeError):

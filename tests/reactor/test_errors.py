@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import pickle
 
@@ -95,3 +96,43 @@ def test_the_package_exports_what_it_says():
     assert reactor.__all__ == sorted(reactor.__all__, key=lambda n: (not n[0].isupper(), n))
     for name in reactor.__all__:
         assert hasattr(reactor, name)
+
+
+class Worse(FdSetSizeError):
+    """What a user of the library may derive."""
+
+    def __init__(self):
+        super().__init__(7, 3)
+        self.more = "more"
+
+
+@pytest.mark.parametrize("again", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ReactorError("r"),
+        OperationCancelled(Cause.DEADLINE, scoped=True),
+        IllegalTransition("m", "s", "e"),
+        BusyError("b"),
+        ClosedError("this stream"),
+        ContextClosedError("c"),
+        BackendError("b"),
+        FdSetSizeError(1500, 1024),
+        IncompleteReadError(b"ab", 5),
+        Unsupported("eventfd"),
+        QueueFull("full"),
+        QueueEmpty(),
+        Worse(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_every_error_can_be_copied_and_pickled_with_all_that_it_carries(error, again):
+    """A worker process hands its exception to its parent so; half of one would be another failure."""
+    error.add_note("seen on the way")
+    error.transferred = 3
+    made = again(error)
+    assert type(made) is type(error)
+    assert (str(made), made.args) == (str(error), error.args)
+    assert vars(made) == vars(error)
+    for name in ("errno", "strerror"):
+        assert getattr(made, name, None) == getattr(error, name, None)
