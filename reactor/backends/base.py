@@ -94,7 +94,7 @@ class Backend:
                 opener(name)
             except Unsupported as exc:
                 if wanted is not None or name == names[-1]:
-                    raise BackendError(f"{self.name}: {exc}") from exc
+                    raise BackendError(f"{self.name}: {exc.strerror}") from exc
             else:
                 return name
         raise AssertionError("no fallback left")  # the last name always works or raises

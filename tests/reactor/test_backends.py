@@ -361,3 +361,9 @@ def test_every_place_has_a_name_of_its_own():
     assert len({str(place) for place in PLACES}) == len(PLACES)
     assert str(Place("poll", "posix")) == "posix-poll"
     assert {place.spec for place in PLACES} >= set(backends.available())
+
+
+@WITH_EPOLL
+def test_a_waker_that_is_missing_is_named_without_an_errno_in_the_sentence():
+    with pytest.raises(BackendError, match=f"^epoll: eventfd: {os.strerror(errno.ENOSYS)}$"):
+        backends.make("epoll+eventfd", without("eventfd"))
