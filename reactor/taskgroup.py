@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from .errors import OperationCancelled, ReactorError
+from .errors import ContextClosedError, OperationCancelled, ReactorError
 from .scope import CancelScope
 from .task import Task, as_coroutine, current_task, name_of
 from .waitlist import WaitList
@@ -28,7 +28,8 @@ class TaskGroup:
         # Owned by the parent task until the block ends; `_children` and `_errors` are guarded by
         # the mutex, as children may end on other threads.
         self._children: dict[Task[Any], None] = {}
-        self._errors: list[BaseException] = []
+        # By identity: the block may await a child that fails, and hears of the same exception.
+        self._errors: dict[int, BaseException] = {}
         self._open = False
         self._parent: Task[Any] | None = None
         self._waiters: WaitList | None = None
@@ -48,6 +49,7 @@ class TaskGroup:
         """Start ``function(*args)`` as a child task.
 
         Raises:
+            ContextClosedError: the context is closed.
             ReactorError: the group is not open.
             TypeError: `function` is not an async function.
         """
@@ -62,7 +64,12 @@ class TaskGroup:
         )
         with scheduler.mutex:
             self._children[task] = None
-        scheduler.start(task)
+        try:
+            scheduler.start(task)
+        except ContextClosedError:
+            with scheduler.mutex:
+                self._children.pop(task, None)
+            raise
         return task
 
     def cancel(self) -> None:
@@ -76,7 +83,7 @@ class TaskGroup:
         with scheduler.mutex:
             self._children.pop(task, None)
             if failed and error is not None:
-                self._errors.append(error)
+                self._errors[id(error)] = error
             if not self._children and self._waiters is not None:
                 self._waiters.wake_all()
         if failed:
@@ -89,11 +96,12 @@ class TaskGroup:
         traceback: TracebackType | None,
     ) -> bool:
         cancelled = error if isinstance(error, OperationCancelled) else None
+        assert self._waiters is not None
         if error is not None:
             if cancelled is None:
-                self._errors.append(error)
+                with self._waiters.scheduler.mutex:
+                    self._errors[id(error)] = error
             self._scope.cancel()
-        assert self._waiters is not None
         while self._children:
             try:
                 # Once the children have been told, this wait must go on until they are done.
@@ -106,7 +114,7 @@ class TaskGroup:
             OperationCancelled if cancelled else None, cancelled, traceback
         )
         if self._errors:
-            errors = self._errors
+            errors = list(self._errors.values())
             if len(errors) == 1 and not isinstance(errors[0], Exception):
                 raise errors[0]
             raise BaseExceptionGroup("tasks of a group failed", errors) from None

@@ -494,3 +494,17 @@ def test_spawning_what_is_no_async_function_is_a_type_error_and_the_group_is_int
         assert task.done
 
     run(main, spec)
+
+
+def test_a_failure_that_the_block_awaits_is_listed_once(spec):
+    """The block and the group hear of the same exception, in whatever order."""
+    error = ArithmeticError("on purpose")
+
+    async def main():
+        with pytest.raises(ExceptionGroup) as caught:
+            async with TaskGroup() as group:
+                child = group.spawn(failing, error)
+                await child
+        assert caught.value.exceptions == (error,)
+
+    run(main, spec)
