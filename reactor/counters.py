@@ -18,7 +18,8 @@ class Counters:
         interest_changes: changes told to a level-triggered poller.
         speculative_hits: system calls tried without a readiness event that went through.
         speculative_misses: system calls that would have blocked.
-        inline_completions: operations that completed without parking.
+        inline_completions: operations that completed without parking, in the step that began them.
+        deferrals: socket operations that let others go first, the budget of their task being spent.
         parks: socket operations that took their place to wait.
         claims_ready: operations ended by readiness, or by the event they waited for.
         claims_cancel: operations ended by a cancel.
@@ -35,6 +36,7 @@ class Counters:
     speculative_hits: int
     speculative_misses: int
     inline_completions: int
+    deferrals: int
     parks: int
     claims_ready: int
     claims_cancel: int

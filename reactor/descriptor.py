@@ -128,7 +128,10 @@ class IoOperation(Operation):
         if self.state is not IDLE:
             raise descriptor.busy(slot)
         if slot.edges != slot.seen:
-            return task.credit <= 0 and self.defer(task)
+            if task.credit > 0:
+                return False
+            descriptor.scheduler.deferrals += 1
+            return self.defer(task)
         if not descriptor.registered:
             descriptor.register()
         slot.parks += 1

@@ -69,6 +69,7 @@ def count(scheduler: Scheduler) -> Counters:
         speculative_hits=hits,
         speculative_misses=misses,
         inline_completions=hits - partials,
+        deferrals=scheduler.deferrals,
         parks=parks,
         # What parked on a descriptor, parks no more and was not ended otherwise, became ready.
         claims_ready=claims[Cause.READY] + parks - parked - scheduler.parks_ended,

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 #: Attributes that hold a value, and those that hold a container, of every class with shared state.
 TRACKED: dict[type, tuple[str, str]] = {
     Scheduler: (
-        "closing closed waits interrupts parks_ended timers_fired handlers spawned",
+        "closing closed waits interrupts parks_ended deferrals timers_fired handlers spawned",
         "tasks descriptors claims retired _inside",
     ),
     SignalState: ("idle leader runners signalled stopped work", ""),

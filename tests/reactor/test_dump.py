@@ -508,3 +508,22 @@ def test_interrupts_are_writes_of_the_waker(spec):
                 context.post(nothing)
         thread.end()
         assert context.counters().interrupts == len(written) >= 3
+
+
+def test_an_operation_that_lets_others_go_first_is_a_deferral_and_no_hit(context):
+    """So every socket operation is a hit, a deferral, or was parked."""
+    count = reactor.task.BUDGET + 5
+
+    async def main():
+        left, right = StreamSocket.pair()
+        with left, right:
+            for _ in range(count):
+                await right.send(b"x")
+            return right
+
+    context.spawn(main)
+    context.run()
+    counts = counted(context)
+    assert counts["deferrals"] == 1
+    assert counts["inline_completions"] == counts["speculative_hits"] == count - 1
+    assert "parks" not in counts
