@@ -70,6 +70,7 @@ class Scheduler:
         # Counters, all guarded by the mutex.
         self.waits = 0
         self.interrupts = 0
+        self.deferrals = 0
         # By cause; not those of descriptors for readiness: see `dump.count`.
         self.claims = dict.fromkeys(Cause, 0)
         self.parks_ended = 0  # parked operations of descriptors that were claimed for another cause
@@ -98,12 +99,21 @@ class Scheduler:
             self.push(call)
 
     def start(self, task: Task[Any]) -> None:
-        """Queue the first step of `task`; it is work until it is done."""
-        with self.mutex:
-            self.signal.add_work()
-            self.tasks[task] = None
-            self.spawned += 1
-            self.push(task)
+        """Queue the first step of `task`; it is work until it is done.
+
+        Raises:
+            ContextClosedError: the context takes no more work; the coroutine has been closed.
+        """
+        try:
+            with self.mutex:
+                self._check_open()
+                self.signal.add_work()
+                self.tasks[task] = None
+                self.spawned += 1
+                self.push(task)
+        except ContextClosedError:
+            task.refuse()
+            raise
 
     def _check_open(self) -> None:
         if self.closing or self.closed:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar, copy_context
 from functools import partial
+from types import GeneratorType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .errors import Cause, OperationCancelled, ReactorError
@@ -33,6 +34,9 @@ BUDGET = 32
 
 #: How often in one step a cancelled task may start to wait again before others get their turn.
 _PATIENCE = 16
+
+#: `inspect.CO_ITERABLE_COROUTINE`, without the import of `inspect`, which costs more than this module.
+_ITERABLE_COROUTINE = 0x100
 
 #: The task whose coroutine is running. A context variable rather than a thread-local: every task
 #: runs in a context of its own anyway, and reading one costs half of the other.
@@ -223,6 +227,12 @@ class Task(Generic[T]):
         elif error is not None and not self.cancelled and not heard:
             raise error
 
+    def refuse(self) -> None:
+        """Undo the making of the task: it was not started, and its coroutine never runs."""
+        with self.scheduler.mutex:
+            self.root._detach()
+        self._coro.close()
+
     def abandon(self) -> None:
         """Throw the coroutine away: it went on waiting though everything it starts is cancelled."""
         try:
@@ -257,7 +267,12 @@ def as_coroutine(function: Callable[..., Any], args: tuple[Any, ...]) -> Corouti
     if not callable(function):
         raise TypeError(f"expected an async function and its arguments, got {function!r}")
     made = function(*args)
-    if hasattr(made, "send") and hasattr(made, "throw"):
+    if made.__class__ is GeneratorType:
+        # A plain generator has a coroutine's methods, and is none unless `types.coroutine` says so.
+        drivable = bool(made.gi_code.co_flags & _ITERABLE_COROUTINE)
+    else:
+        drivable = hasattr(made, "send") and hasattr(made, "throw")
+    if drivable:
         return made  # type: ignore[no-any-return]
     if hasattr(made, "__await__"):
         return _await(made)

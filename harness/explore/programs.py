@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,9 @@ from .control import ExploreError
 from .ground import ScriptedWaker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
+
+    from reactor.operation import Operation
 
     from .stage import Stage
 
@@ -655,3 +658,31 @@ def close_with_a_parked_receive(stage: Stage) -> None:
     stage.thread("run", run)
     stage.thread("close", context.close)
     stage.check(stage.ended, "recv", "cancelled by close", "ClosedError")
+
+
+@program()
+def close_vs_spawn(stage: Stage) -> None:
+    """A task spawned beside close is refused and never runs, or it is ended with the others."""
+    context = stage.context()
+
+    @types.coroutine  # no coroutine, of which the interpreter says that it was never awaited
+    def child() -> Generator[Operation, None, None]:
+        try:
+            yield from reactor.sleep(1)
+        finally:
+            stage.ran["ended"] += 1
+
+    def spawn() -> None:
+        try:
+            context.spawn(child)
+        except reactor.ContextClosedError:
+            stage.ran["refused"] += 1
+
+    def check() -> None:
+        left = list(context.scheduler.tasks)
+        stage.expect(not left, "missing completion", f"nobody steps {left}")
+        stage.expect(stage.ran.total() == 1, "wrong result", str(stage.ran))
+
+    stage.thread("spawn", spawn)
+    stage.thread("close", context.close)
+    stage.check(check)

@@ -1127,3 +1127,36 @@ def test_a_system_without_the_best_backend_gets_the_next(monkeypatch):
     with live(system=WithoutEpoll()) as context:
         assert context.backend.name == backends.available(WithoutEpoll())[0]
         assert context.backend.name not in {"epoll", "kqueue"}
+
+
+def plain_generator():
+    yield
+
+
+def test_a_plain_generator_function_is_no_async_function(context):
+    """It looks like a coroutine, and awaits nothing: a ``yield`` that was meant to be an ``await``."""
+    with pytest.raises(TypeError, match="expected an async function"):
+        context.spawn(plain_generator)
+    assert context.task_count == 0
+
+
+def test_a_generator_that_is_a_coroutine_can_be_spawned(context):
+    task = context.spawn(reactor.sleep, 0)
+    context.run()
+    assert task.result() is None
+
+
+def test_a_task_that_is_spawned_while_the_context_is_closed_is_refused(spec):
+    """The spawn had seen an open context; a task that comes after the last step is stepped by nobody."""
+    context = IoContext(spec)
+    made = []
+
+    def close_first():
+        context.close()
+        made.append(turns())
+        return made[0]
+
+    with pytest.raises(ContextClosedError, match="this IoContext is closed"):
+        context.spawn(close_first)
+    assert context.task_count == 0
+    assert made[0].cr_frame is None, "the coroutine has been ended"

@@ -11,13 +11,24 @@ from reactor import (
     Cause,
     ContextClosedError,
     Event,
+    IoContext,
     OperationCancelled,
     ReactorError,
     TaskGroup,
     current_context,
     current_task,
 )
-from tests.reactor.scheduling import SPECS, Worker, forever, live, run, started, turns
+from tests.reactor.scheduling import (
+    SPECS,
+    WatchedSystem,
+    Worker,
+    forever,
+    live,
+    run,
+    started,
+    turns,
+    watched,
+)
 
 
 @pytest.fixture
@@ -508,3 +519,28 @@ def test_a_failure_that_the_block_awaits_is_listed_once(spec):
         assert caught.value.exceptions == (error,)
 
     run(main, spec)
+
+
+def test_a_child_that_the_context_refuses_while_it_is_closed_is_no_child(spec):
+    """Another thread closes between the group's look and the start: nobody would step the child."""
+    system = WatchedSystem()
+    context = IoContext(spec, system=system)
+    closers = []
+    ends = []
+
+    def close_begins():
+        closers.append(Worker(context.close))
+        system.asleep.wait()  # it waits for this thread to leave `run`
+        return forever()
+
+    async def main():
+        async with TaskGroup() as group:
+            with pytest.raises(ContextClosedError):
+                group.spawn(close_begins)
+        ends.append("left")
+
+    context.spawn(main)
+    with watched(context):
+        context.run()
+        closers[0].end()
+    assert ends == ["left"]
