@@ -312,6 +312,7 @@ class Session:
 
     def _orders(self, item: Scenario) -> Iterable[Order]:
         options = self.options
+        timeout_s = options.timeout_s * item.patience
         for number in range(options.repeat):
             yield Order(
                 id=item.id,
@@ -319,8 +320,8 @@ class Session:
                 system=options.system,
                 seed=self.info.seed + number,
                 threads=options.threads,
-                timeout_s=options.timeout_s,
-                soft_s=options.timeout_s * SOFT,
+                timeout_s=timeout_s,
+                soft_s=timeout_s * SOFT,
                 token=secrets.token_hex(8),
             )
 

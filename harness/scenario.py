@@ -59,6 +59,7 @@ class Scenario:
         provenance: the real bug, issue or manual page that it comes from.
         permits: the outcomes in which kernels may differ, each with its reason.
         clock: ``real``, or ``fake`` for a clock that only the scenario turns.
+        patience: how many times the deadline of a run it may take, being long on purpose.
         function: the scenario itself.
         source: file name and line of the function, for people.
     """
@@ -73,6 +74,7 @@ class Scenario:
     provenance: str
     permits: Mapping[str, str]
     clock: Clock
+    patience: float
     function: ScenarioFunction = field(compare=False, repr=False)
     source: str = field(default="", compare=False)
 
@@ -91,6 +93,7 @@ def scenario(
     needs: Iterable[str] = (),
     permits: Mapping[str, str] | None = None,
     clock: Clock = "real",
+    patience: float = 1.0,
 ) -> Callable[[_F], _F]:
     """Make an async function that takes a `Lab` a scenario; its docstring states the law.
 
@@ -104,6 +107,7 @@ def scenario(
         needs: names of probed capabilities.
         permits: variant name to the reason why a kernel may show it.
         clock: ``real`` or ``fake``.
+        patience: how many times the deadline of a run it may take, 1 or more.
 
     Raises:
         ScenarioError: something of this is missing or malformed; names the scenario and what.
@@ -123,6 +127,7 @@ def scenario(
             provenance=provenance,
             permits=MappingProxyType(dict(permits or {})),
             clock=clock,
+            patience=patience,
             function=function,
             source=where,
         )
@@ -153,6 +158,8 @@ def _problems(made: Scenario) -> Iterator[str]:
         yield f"strictness must be {' or '.join(get_args(Strictness))}, not {made.strictness!r}"
     if made.clock not in get_args(Clock):
         yield f"clock must be {' or '.join(get_args(Clock))}, not {made.clock!r}"
+    if type(made.patience) not in (int, float) or not 1 <= made.patience < float("inf"):
+        yield f"patience must be a number from 1, not {made.patience!r}"
     if not isinstance(made.provenance, str) or not made.provenance.strip():
         yield "provenance is empty: name the bug, issue or manual page that it comes from"
     if not all(isinstance(name, str) and _CAPABILITY.fullmatch(name) for name in made.needs):

@@ -434,6 +434,7 @@ async def reschedule(lab: Lab) -> None:
     id="timer.mass",
     law=7,
     clock="fake",
+    patience=5,
     provenance="wpull#166, asyncpg#831: cancelled entries stayed in the heap; corosio TimerFreeList",
 )
 async def mass(lab: Lab) -> None:

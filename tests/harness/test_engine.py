@@ -40,6 +40,7 @@ STATUSES = {
     "reports-nonsense": ("ERROR", "'SPLENDID' is not a valid Status"),
     "breaks-an-oracle-of-the-lab": ("FAIL", "no-lost-byte: 3 lost"),
     "hangs": ("TIMEOUT", "no result within 2.5 s; last: toy wait for ever"),
+    "hangs-with-patience": ("TIMEOUT", "no result within 3.75 s"),
     "spins": ("TIMEOUT", "no result within 2.5 s"),
     "spins-without-letting-go-of-the-lock": ("TIMEOUT", "no result within 2.5 s"),
     "ignores-signals-and-leaves-its-group": ("TIMEOUT", "no result within 2.5 s"),

@@ -118,6 +118,8 @@ def not_async(lab):
         ({"title": " "}, "title is empty"),
         ({"strictness": "must"}, "strictness must be MUST or SHOULD or INFO, not 'must'"),
         ({"clock": "wall"}, "clock must be real or fake, not 'wall'"),
+        ({"patience": 0.5}, "patience must be a number from 1, not 0.5"),
+        ({"patience": float("nan")}, "patience must be a number from 1, not nan"),
         ({"provenance": " "}, "provenance is empty"),
         ({"provenance": None}, "provenance is empty"),
         ({"needs": ["Unix!"]}, "needs must be names of capabilities, not ('Unix!',)"),

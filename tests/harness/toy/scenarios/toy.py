@@ -84,6 +84,11 @@ async def hangs(lab):
     threading.Event().wait()
 
 
+@toy("hangs-with-patience", patience=1.5)
+async def hangs_with_patience(lab):
+    threading.Event().wait()
+
+
 @toy("spins")
 async def spins(lab):
     while True:
