@@ -12,7 +12,7 @@ from reactor.system import SYSTEMS
 from ..engine import TIMEOUT_S
 from ..environment import version
 from ..model import BROKEN
-from . import backends, catalogue, diverge, explore, run, trace
+from . import backends, catalogue, diverge, explore, mutants, run, trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,6 +117,27 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--random", type=int, metavar="SEED", help="draw schedules instead of running all"
     )
     made.add_argument("--jobs", type=_jobs, default=0, metavar="N", help="processes at once; auto")
+    made.add_argument("--json", action="store_true", help="print it as JSON")
+
+    made = add("mutants", "break the reactor in many small ways, and see what notices")
+    made.set_defaults(verb=mutants.main)
+    made.add_argument(
+        "--area", action="append", default=[], metavar="NAME", help="only mutants of this one; again"
+    )
+    made.add_argument("--only", nargs="+", default=[], metavar="NAME", help="only these mutants")
+    made.add_argument(
+        "--list", action="store_true", help="say what they are; with --only, as a diff too"
+    )
+    made.add_argument("--replay", metavar="STRING", help="a schedule against the one of --only")
+    made.add_argument("--jobs", type=_jobs, default=0, metavar="N", help="mutants at once; auto")
+    made.add_argument(
+        "--out",
+        type=Path,
+        default=Path("reports/mutants"),
+        metavar="DIR",
+        help="folder of mutants.json, by default reports/mutants; an interrupted run goes on there",
+    )
+    made.add_argument("--fresh", action="store_true", help="do not go on from an interrupted run")
     made.add_argument("--json", action="store_true", help="print it as JSON")
     return parser.parse_args(argv)
 

@@ -1,0 +1,136 @@
+"""The scheduler: fairness between the queue, the poller and the timers; bounds of `run`."""
+
+from __future__ import annotations
+
+from ..model import Edit, Mutant, scenario, test
+
+AREA = "scheduler"
+
+MUTANTS = (
+    Mutant(
+        "due-timers-drop-the-events",
+        AREA,
+        "timer.timeout-and-io-same-turn: libevent 342a0faa, 38ec0a77",
+        (
+            Edit(
+                "scheduler.py",
+                "for descriptor, events in ready:",
+                "for descriptor, events in ready if self.timers.next_deadline() > self.now() else ():",
+            ),
+        ),
+        (scenario("timer.timeout-and-io-same-turn", "epoll"),),
+    ),
+    Mutant(
+        "events-keep-the-timers-waiting",
+        AREA,
+        "timer.io-flood-starvation: joyent/libuv#657, curio#106",
+        (Edit("scheduler.py", "if self.timers.heap:", "if self.timers.heap and not ready:"),),
+        (scenario("timer.event-flood"), scenario("timer.io-flood-starvation")),
+    ),
+    Mutant(
+        "the-queue-keeps-the-poller-waiting",
+        AREA,
+        "wake.post-flood-vs-io: libtorrent#757, libevent e3d82497",
+        (
+            Edit(
+                "scheduler.py",
+                "if item is TURN:",
+                """
+                if item is TURN and self.queue:
+                    self.queue.append(TURN)
+                    continue
+                if item is TURN:
+                """,
+            ),
+        ),
+        (scenario("timer.zero-delay-yields"), scenario("accept.fairness")),
+    ),
+    Mutant(
+        "run-for-forgets-its-bound",
+        AREA,
+        "timer.run-for-bound: corosio f34a1ba, 412e747",
+        (
+            Edit(
+                "scheduler.py",
+                "due = min(self.timers.next_deadline(), deadline)",
+                "due = self.timers.next_deadline()",
+            ),
+        ),
+        (scenario("timer.run-for-bound"),),
+    ),
+    Mutant(
+        "a-raising-handler-takes-the-turn-with-it",
+        AREA,
+        "wake.exception-keeps-batch: corosio PR 207, the rest of the batch is never reported again",
+        (
+            Edit(
+                "scheduler.py",
+                """
+                finished += 1
+                item()
+                """,
+                """
+                finished += 1
+                try:
+                    item()
+                except BaseException:
+                    self.queue.clear()
+                    self.queue.append(TURN)
+                    raise
+                """,
+            ),
+        ),
+        (scenario("wake.exception-keeps-batch"), test("reactor/test_scheduler.py")),
+    ),
+    Mutant(
+        "a-nested-run-is-let-in",
+        AREA,
+        "wake.reentrant-run: corosio 2e13bb5, the inner run could not see the outer one's queue",
+        (
+            Edit(
+                "scheduler.py",
+                """
+                if ident in self._inside:
+                    raise ReactorError("this thread is already inside run() of this IoContext")
+                """,
+                "",
+            ),
+        ),
+        (scenario("wake.reentrant-run"), test("reactor/test_scheduler.py")),
+    ),
+    Mutant(
+        "a-post-goes-to-the-head-of-the-queue",
+        AREA,
+        "wake.self-post: libtorrent#757, posted handlers run in the order of posting",
+        (
+            Edit(
+                "scheduler.py",
+                """
+                self.queue.append(item)
+                self.wake()
+                """,
+                """
+                self.queue.appendleft(item)
+                self.wake()
+                """,
+            ),
+        ),
+        (scenario("wake.self-post"), test("reactor/test_scheduler.py")),
+    ),
+    Mutant(
+        "poll-waits",
+        AREA,
+        "timer.infinite: corosio 412e747, a timeout of nothing taken for no timeout",
+        (
+            Edit(
+                "scheduler.py",
+                """
+                if block:
+                    timeout = self._wait_time(deadline)
+                """,
+                "timeout = self._wait_time(deadline)",
+            ),
+        ),
+        (test("reactor/test_scheduler.py"),),
+    ),
+)

@@ -1,0 +1,81 @@
+"""Cancel scopes: what they reach, and when."""
+
+from __future__ import annotations
+
+from ..model import Edit, Mutant, scenario, test
+
+AREA = "scope"
+
+MUTANTS = (
+    Mutant(
+        "a-cancelled-scope-still-does-io",
+        AREA,
+        "cancel.pre-cancelled: corosio 5c1194c, 4a739fc, the call was made before the token was read",
+        (
+            Edit(
+                "task.py",
+                "self.credit = 0 if self.interrupted else BUDGET",
+                "self.credit = BUDGET",
+            ),
+            Edit("task.py", "self.credit = 0", "pass"),
+            Edit(
+                "scope.py",
+                "task.credit = 0  # its next operation suspends, and learns it there",
+                "pass",
+            ),
+        ),
+        (scenario("cancel.pre-cancelled"),),
+    ),
+    Mutant(
+        "a-moved-deadline-has-no-effect",
+        AREA,
+        "timer.reschedule: twisted PR 1232, libevent 8c36acd0",
+        (
+            Edit(
+                "scope.py",
+                """
+                if self.parent is not None and self in self.parent._children:  # not left yet
+                    self._arm(task)
+                """,
+                "pass",
+            ),
+        ),
+        (scenario("timer.reschedule"),),
+    ),
+    Mutant(
+        "a-scope-that-is-left-stays-armed",
+        AREA,
+        "cancel.tie-with-deadline: tornado 7bf3b143, a timer that fires for what is over",
+        (
+            Edit(
+                "scope.py",
+                """
+                self._disarm(task)
+                self._detach()
+                """,
+                "self._detach()",
+            ),
+        ),
+        (test("reactor/test_scope.py"),),
+    ),
+    Mutant(
+        "a-scope-absorbs-what-was-meant-for-another",
+        AREA,
+        "cancel.tie-with-deadline: gh-86296, a cancellation from outside swallowed by wait_for",
+        (
+            Edit(
+                "scope.py",
+                """
+                absorbed = (
+                    self.cancel_called
+                    and not outer
+                    and isinstance(error, OperationCancelled)
+                    and error.scoped
+                )
+                """,
+                "absorbed = self.cancel_called and isinstance(error, OperationCancelled)",
+            ),
+        ),
+        (test("reactor/test_scope.py"),),
+    ),
+)

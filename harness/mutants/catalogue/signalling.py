@@ -1,0 +1,616 @@
+"""Signalling: who is woken, who sleeps, and when `run` returns.
+
+Each of these must die by the explorer or by a property-based test: real threads meet in the wrong
+order too seldom for a scenario to be a proof.
+"""
+
+from __future__ import annotations
+
+from ..model import Edit, Mutant, program, test
+
+AREA = "signalling"
+
+MUTANTS = (
+    Mutant(
+        "a-failed-wake-up-is-not-taken-back",
+        AREA,
+        "wake.coalescing-flag: corosio ca33581, wake_pending_ stuck true after a failed write",
+        (
+            Edit(
+                "signals.py",
+                "self.leader = self.leader.miss",
+                "pass",
+            ),
+        ),
+        (program("waker-fails-once"),),
+    ),
+    Mutant(
+        "the-interrupt-outlives-its-wait",
+        AREA,
+        "wake.coalescing-flag: corosio ca33581, 'every subsequent wake is coalesced away'",
+        (
+            Edit(
+                "signals.py",
+                "(INTERRUPTED, LeaderEvent.RETURN): ABSENT,",
+                """
+                (INTERRUPTED, LeaderEvent.RETURN): INTERRUPTED,
+                (INTERRUPTED, LeaderEvent.POLL): INTERRUPTED,
+                (INTERRUPTED, LeaderEvent.WAIT): INTERRUPTED,
+                """,
+            ),
+        ),
+        (program("post-twice-from-one-thread"),),
+    ),
+    Mutant(
+        "a-wake-up-is-always-taken-for-pending",
+        AREA,
+        "wake.post-from-thread: joyent/libuv#534, uv_async_send always found a wake-up pending",
+        (
+            Edit(
+                "signals.py",
+                """
+                if self.leader is WAITING:
+                    self.leader = WAITING.interrupt
+                    return Wake.LEADER
+                """,
+                "",
+            ),
+        ),
+        (program("post-vs-sleep-edge"),),
+    ),
+    Mutant(
+        "a-cancel-before-the-first-step-is-lost",
+        AREA,
+        "cancel.before-wait: corosio 17fa5e5, a cancel before the wait was silently lost",
+        (
+            Edit(
+                "scope.py",
+                "task.interrupted = task.scope.reached()",
+                "task.interrupted = task.operation is not None and task.scope.reached()",
+            ),
+        ),
+        (program("cancel-vs-readiness-edge"),),
+    ),
+    Mutant(
+        "an-earlier-timer-does-not-shorten-the-wait",
+        AREA,
+        "timer.earlier-than-current-sleep: asio 83a1c6380, corosio de218ef, libevent b2192269",
+        (
+            Edit(
+                "scheduler.py",
+                "if deadline < earliest:",
+                "if deadline < earliest and self.signal.leader is ABSENT:",
+            ),
+        ),
+        (program("earlier-timer-vs-wait-edge"),),
+    ),
+    Mutant(
+        "the-leader-computes-its-timeout-too-early",
+        AREA,
+        "timer.earlier-than-current-sleep: corosio de218ef, blocked on a stale timer setting",
+        (
+            Edit(
+                "scheduler.py",
+                """
+                backend = self.backend
+                with self.mutex:
+                    self.handlers += ran
+                """,
+                """
+                backend = self.backend
+                with self.mutex:
+                    early = self._wait_time(deadline)
+                with self.mutex:
+                    self.handlers += ran
+                """,
+            ),
+            Edit(
+                "scheduler.py",
+                "timeout = self._wait_time(deadline)",
+                "timeout = early",
+            ),
+        ),
+        (program("earlier-timer-vs-wait-edge"),),
+    ),
+    Mutant(
+        "a-wait-in-progress-is-not-told-of-interest",
+        AREA,
+        "wake.add-interest-while-waiting: asio aa41681de, polling e0789a8, mio#1158",
+        (
+            Edit(
+                "scheduler.py",
+                """
+                self.backend.interest_changed(descriptor)
+                self.interrupt_leader()
+                """,
+                "self.backend.interest_changed(descriptor)",
+            ),
+        ),
+        (program("interest-vs-level-wait"),),
+    ),
+    Mutant(
+        "the-waker-is-written-without-the-mutex",
+        AREA,
+        "wake.send-after-close: libuv 37042a5bc (#2231), async_send raced the closing of the loop",
+        (
+            Edit(
+                "scheduler.py",
+                """
+                with self.mutex:
+                    self._check_open()
+                    self.signal.add_work()
+                    self.push(call)
+                """,
+                """
+                with self.mutex:
+                    self._check_open()
+                    self.signal.add_work()
+                    self.queue.append(call)
+                    wake = self.signal.wake()
+                    if wake is Wake.FOLLOWER:
+                        self._condition.notify()
+                if wake is Wake.LEADER:
+                    self._write_waker()
+                """,
+            ),
+        ),
+        (program("close-vs-run-and-post"),),
+    ),
+    Mutant(
+        "a-pending-wake-up-is-wiped-out",
+        AREA,
+        "wake.post-from-thread: libuv#50, the loop cleared `pending` after it had looked",
+        (
+            Edit(
+                "scheduler.py",
+                """
+                with self.mutex:
+                    self._check_open()
+                    self.signal.add_work()
+                    self.push(call)
+                """,
+                """
+                with self.mutex:
+                    self._check_open()
+                    self.signal.add_work()
+                    wake = self.signal.wake()
+                    if wake is Wake.FOLLOWER:
+                        self._condition.notify()
+                    elif wake is Wake.LEADER:
+                        self._write_waker()
+                self.queue.append(call)
+                """,
+            ),
+        ),
+        (program("post-vs-sleep-edge"),),
+    ),
+    Mutant(
+        "work-is-counted-without-the-mutex",
+        AREA,
+        "wake.run-does-not-return-early: corosio 9e22ae2, outstanding work was not counted in time",
+        (
+            Edit(
+                "scheduler.py",
+                """
+                with self.mutex:
+                    self._check_open()
+                    self.signal.add_work()
+                    self.push(call)
+                """,
+                """
+                self.signal.add_work()
+                with self.mutex:
+                    self._check_open()
+                    self.push(call)
+                """,
+            ),
+        ),
+        (program("post-post-leader"),),
+    ),
+    Mutant(
+        "a-follower-does-not-look-again",
+        AREA,
+        "wake.post-from-thread: zeek/zeek#761, a wake-up between the look and the sleep is missed",
+        (
+            Edit(
+                "scheduler.py",
+                """
+                if self.queue:
+                    return True
+                signal = self.signal
+                """,
+                "signal = self.signal",
+            ),
+        ),
+        (program("run-one-beside-run"),),
+    ),
+    Mutant(
+        "the-leader-looks-at-the-queue-too-early",
+        AREA,
+        "wake.post-from-thread: joyent/libuv#1453, a wake-up between the poll and the look was lost",
+        (
+            Edit(
+                "scheduler.py",
+                """
+                backend = self.backend
+                with self.mutex:
+                    self.handlers += ran
+                """,
+                """
+                backend = self.backend
+                empty = not self.queue
+                with self.mutex:
+                    self.handlers += ran
+                """,
+            ),
+            Edit(
+                "scheduler.py",
+                """
+                if not self.queue:
+                    if signal.work == 0 and block:
+                """,
+                """
+                if empty:
+                    if signal.work == 0 and block:
+                """,
+            ),
+        ),
+        (program("post-vs-sleep-edge"),),
+    ),
+    Mutant(
+        "the-last-work-wakes-nobody",
+        AREA,
+        "wake.run-returns-when-idle: libuv 03f1a6979, 1fe609ea0",
+        (
+            Edit(
+                "scheduler.py",
+                """
+                if self.signal.work == 0:
+                    self._wake_everybody()
+                """,
+                "",
+            ),
+        ),
+        (program("guards-released-together"),),
+    ),
+    Mutant(
+        "the-leader-is-left-asleep-when-others-are-woken",
+        AREA,
+        "wake.stop-from-thread: Java-WebSocket#373, a flag that was set without waking the selector",
+        (
+            Edit(
+                "scheduler.py",
+                """
+                self._condition.notify_all()
+                self.interrupt_leader()
+                """,
+                """
+                self._condition.notify_all()
+                if not self.signal.idle:
+                    self.interrupt_leader()
+                """,
+            ),
+        ),
+        (program("stop-vs-two-runners"),),
+    ),
+    Mutant(
+        "one-follower-is-woken-for-all",
+        AREA,
+        "wake.stop-from-thread: isocpp/CppCoreGuidelines#1616, a notification that another consumes",
+        (
+            Edit(
+                "scheduler.py",
+                """
+                self._condition.notify_all()
+                self.interrupt_leader()
+                """,
+                """
+                self._condition.notify()
+                self.interrupt_leader()
+                """,
+            ),
+        ),
+        (program("stop-vs-two-runners"),),
+    ),
+    Mutant(
+        "who-leaves-keeps-the-wake-up",
+        AREA,
+        "wake.post-from-thread: isocpp/CppCoreGuidelines#1616, a notification that another consumes",
+        (
+            Edit(
+                "scheduler.py",
+                """
+                elif self.queue:
+                    self.wake()  # what this thread was woken for is for another now
+                """,
+                "",
+            ),
+        ),
+        (program("run-one-beside-run"),),
+    ),
+    Mutant(
+        "stopping-loses-the-reactor-turn",
+        AREA,
+        "wake.stop-before-run: corosio c6d53a9, run() after stop() differs between backends",
+        (
+            Edit(
+                "scheduler.py",
+                """
+                if signal.stopped:
+                    self.queue.append(TURN)
+                    return False
+                """,
+                """
+                if signal.stopped:
+                    return False
+                """,
+            ),
+        ),
+        (program("restart-after-stop"),),
+    ),
+    Mutant(
+        "a-run-forgets-the-stop-before-it",
+        AREA,
+        "wake.stop-before-run: corosio c6d53a9, the stopped flag was cleared at another point",
+        (
+            Edit(
+                "scheduler.py",
+                "self.signal.enter()",
+                """
+                self.signal.enter()
+                self.signal.stopped = False
+                """,
+            ),
+        ),
+        (program("stop-vs-sleep"),),
+    ),
+    Mutant(
+        "two-threads-lead",
+        AREA,
+        "wake.mechanism-parity: a second thread in select.poll is refused; asio's task_operation is one",
+        (
+            Edit(
+                "scheduler.py",
+                "self.waits += 1",
+                """
+                self.waits += 1
+                self.queue.append(TURN)
+                """,
+            ),
+            Edit(
+                "scheduler.py",
+                """
+                queue.append(TURN)
+                if signal.idle:
+                """,
+                "if signal.idle:",
+            ),
+        ),
+        (program("stop-vs-two-runners"),),
+    ),
+    Mutant(
+        "a-handler-that-raises-stays-counted",
+        AREA,
+        "wake.exception-keeps-batch: corosio PR 207, exception-safe task_cleanup",
+        (
+            Edit(
+                "scheduler.py",
+                """
+                self.signal.leave()
+                if finished:
+                    self.finish_work(finished)
+                """,
+                "self.signal.leave()",
+            ),
+        ),
+        (program("handler-raises-with-work-queued"),),
+    ),
+    Mutant(
+        "a-woken-follower-stays-counted-as-signalled",
+        AREA,
+        "wake.coalescing-flag: corosio ca33581, the same flag on the followers' side",
+        (
+            Edit(
+                "signals.py",
+                "self.signalled = min(max(self.signalled - 1, 0), self.idle)",
+                "pass",
+            ),
+        ),
+        (program("handler-posts-while-others-sleep"),),
+    ),
+    Mutant(
+        "an-edge-during-the-call-is-wiped-out",
+        AREA,
+        "partial.rearm-after-false-ready: tokio-rs/tokio#6133, newer readiness cleared by an older call",
+        (
+            Edit(
+                "dispatch.py",
+                """
+                except BlockingIOError:
+                    slot.seen = edges
+                """,
+                """
+                except BlockingIOError:
+                    slot.seen = slot.edges
+                """,
+            ),
+        ),
+        (program("readiness-vs-park-edge"),),
+    ),
+    Mutant(
+        "an-edge-before-the-park-is-not-seen",
+        AREA,
+        "partial.rearm-after-false-ready: smol-rs/smol#134, an event before the waker is pushed",
+        (
+            Edit(
+                "descriptor.py",
+                """
+                if slot.edges != slot.seen:
+                    return task.credit <= 0 and self.defer(task)
+                """,
+                "",
+            ),
+        ),
+        (program("readiness-vs-park-edge"),),
+    ),
+    Mutant(
+        "a-task-is-put-away-after-it-has-parked",
+        AREA,
+        "cancel.from-other-thread: this project's own, found by `cancel-vs-yield` of the explorer",
+        (
+            Edit(
+                "task.py",
+                """
+                self.operation = op
+                try:
+                    if op.park(self):
+                        return
+                """,
+                """
+                try:
+                    if op.park(self):
+                        self.operation = op
+                        return
+                """,
+            ),
+        ),
+        (program("yield-between-runners"),),
+    ),
+    Mutant(
+        "a-cancel-looks-twice-at-the-operation",
+        AREA,
+        "cancel.from-other-thread: this project's own, found by `cancel-vs-readiness` of the explorer",
+        (
+            Edit(
+                "scope.py",
+                """
+                operation = task.operation
+                if task.interrupted and operation is not None:
+                    operation.claim(scope.reason())
+                """,
+                """
+                if task.interrupted and task.operation is not None:
+                    task.operation.claim(scope.reason())
+                """,
+            ),
+        ),
+        (program("cancel-vs-readiness-edge"),),
+    ),
+    Mutant(
+        "a-deferred-operation-is-resumed-without-the-mutex",
+        AREA,
+        "cancel.inline-completion: this project's own, found by `cancel-vs-yield` of the explorer",
+        (
+            Edit(
+                "task.py",
+                """
+                with scheduler.mutex:  # it may be claimed yet, until here
+                    op.state = op.state.resume
+                """,
+                "op.state = op.state.resume",
+            ),
+        ),
+        (program("cancel-vs-yield"),),
+    ),
+    Mutant(
+        "a-number-is-given-back-under-a-call",
+        AREA,
+        "close.fd-reuse-new-object: gh-131728, and this project's own `close-vs-call`",
+        (
+            Edit(
+                "descriptor.py",
+                "if self.gone or self.read.calling or self.write.calling:",
+                "if self.gone:",
+            ),
+        ),
+        (program("close-vs-call-edge"),),
+    ),
+    Mutant(
+        "a-call-is-announced-after-the-look",
+        AREA,
+        "close.fd-reuse-new-object: gh-131728, and this project's own `close-vs-call`",
+        (
+            Edit(
+                "dispatch.py",
+                """
+                slot.calling = True  # before the look at `seen`: see `Descriptor.let_go`
+                edges = slot.edges
+                if edges != slot.seen and (task.credit > 0 or pending):
+                """,
+                """
+                edges = slot.edges
+                if edges != slot.seen and (task.credit > 0 or pending):
+                    slot.calling = True
+                """,
+            ),
+        ),
+        (program("close-vs-call-edge"),),
+    ),
+    Mutant(
+        "close-does-not-wait-for-the-runners",
+        AREA,
+        "cancel.shutdown-with-parked-ops: corosio 2068af1, use after free while others still ran",
+        (
+            Edit(
+                "scheduler.py",
+                """
+                while self.signal.runners:
+                    self._condition.wait()
+                """,
+                "",
+            ),
+        ),
+        (program("close-vs-run-and-post"),),
+    ),
+    Mutant(
+        "the-last-runner-does-not-tell-who-closes",
+        AREA,
+        "cancel.shutdown-with-parked-ops: corosio 7869f62; libcoro PR 422, own shutdown not noticed",
+        (
+            Edit(
+                "scheduler.py",
+                """
+                if self.closing:
+                    self._condition.notify_all()  # `close` waits for the last one to leave
+                elif self.queue:
+                """,
+                "if self.queue and not self.closing:",
+            ),
+        ),
+        (program("close-vs-run-and-post"),),
+    ),
+    Mutant(
+        "an-event-set-before-the-wait-is-missed",
+        AREA,
+        "cancel.before-wait: corosio 17fa5e5, what came before the wait was lost",
+        (
+            Edit(
+                "waitlist.py",
+                """
+                if self._ready():
+                    return False
+                """,
+                "",
+            ),
+        ),
+        (program("event-set-vs-wait"),),
+    ),
+    Mutant(
+        "a-cancel-takes-back-what-was-handed-over",
+        AREA,
+        "cancel.completion-already-queued: chriskohlhoff/asio#423",
+        (
+            Edit(
+                "operation.py",
+                "return False",
+                """
+                if self.state is CLAIMED and self.cause is Cause.READY:
+                    self.cause = cause
+                    return True
+                return False
+                """,
+            ),
+        ),
+        (program("queue-put-vs-cancelled-get"),),
+    ),
+)
