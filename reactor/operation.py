@@ -129,12 +129,14 @@ class Operation:
             scheduler.claims[cause] += 1
             scheduler.push(task)
             return True
-        if self.state is DEFERRED:  # its task is on the queue already
-            self.state = DEFERRED.claim
+        if self.state is DEFERRED:
+            # Its task is on the queue already, and whoever steps it takes the mutex only as long as
+            # it sees DEFERRED: the state comes last, when all that goes with it is there.
             self.cause = cause
             self.vacate()
             assert self.task is not None
             self.task.scheduler.claims[cause] += 1
+            self.state = DEFERRED.claim
             return True
         return False
 

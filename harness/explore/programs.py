@@ -686,3 +686,7 @@ def close_vs_spawn(stage: Stage) -> None:
     stage.thread("spawn", spawn)
     stage.thread("close", context.close)
     stage.check(check)
+
+
+# They join the list when they are imported.
+from . import races  # noqa: E402, F401 - it is those that are wanted, not the name
