@@ -404,15 +404,18 @@ async def stolen_connection(lab: Lab) -> None:
     """When somebody else takes the connection, accept goes on waiting without blocking the thread."""
     listener = lab.listener()
     thief = lab.keep(socket.socket(fileno=os.dup(listener.fileno())))
+
+    def steal(real: Callable[[], Any]) -> Any:
+        # Here the event has been reported, and its call has not been made.
+        lab.peer(thief.accept()[0])
+        return real()
+
     accept = await lab.parked("accept", listener.accept)
     for _ in range(3):
-
-        def connect_and_steal() -> None:
-            lab.connect_peer(listener)
-            lab.peer(thief.accept()[0])
-
-        lab.post_alone(connect_and_steal)
+        rule = lab.fault("accept", answers=[steal], on=listener)
+        lab.connect_peer(listener)
         await lab.settle()
+        lab.equal(rule.times, 1, "accepts that were robbed")
         lab.still_parked(accept)
     peer = lab.connect_peer(listener)
     peer.send(b"mine")

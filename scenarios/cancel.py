@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import gc
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import reactor
 from harness.peer import check_pattern, pattern
 from harness.scenario import scenario
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from harness.lab import Lab
     from harness.outcome import Op
 
@@ -571,3 +573,73 @@ async def never_registered(lab: Lab) -> None:
     (await lab.result_of("recv unconnected", sock.recv, 1)).failed(errno.ENOTCONN)
     sock.close()
     (await lab.result_of("recv closed", sock.recv, 1)).failed(reactor.ClosedError)
+
+
+@scenario(
+    id="cancel.handed-over-turn",
+    law=4,
+    provenance="chriskohlhoff/asio#423: handed over, and lost when the waiter looks at its token again",
+)
+async def handed_over_turn(lab: Lab) -> None:
+    """An accept that is cancelled just as its turn came passes the turn on."""
+    listener = lab.listener()
+
+    async def accept_and_cancel_the_next() -> None:
+        lab.keep(await listener.accept())
+        lab.cancel_silently(second)
+
+    first = await lab.parked("first", accept_and_cancel_the_next)
+    second = await lab.parked("second", listener.accept)
+    third = await lab.parked("third", listener.accept)
+    lab.connect_peer(listener)
+    (await lab.outcome(first)).get()
+    (await lab.outcome(second)).cancelled("cancel")
+    peer = lab.connect_peer(listener)
+    peer.send(b"for the third")
+    stream = lab.keep((await lab.outcome(third)).get())
+    lab.equal(await stream.recv(100), b"for the third", "what the third got")
+
+
+@scenario(
+    id="cancel.false-readiness",
+    law=4,
+    provenance="corosio 477e92f: cancel_pending, a cancel while the operation is in its call; asio a50b53864",
+)
+async def false_readiness(lab: Lab) -> None:
+    """A cancel that comes while the receive is in its call holds when that call finds nothing."""
+    ours, theirs = lab.raw_pair()
+    thief = lab.keep(ours.dup())
+    sock, peer = lab.take(ours), lab.peer(theirs)
+
+    def steal_and_cancel(real: Callable[[], Any]) -> Any:
+        thief.recv(100)
+        sock.cancel()
+        return real()
+
+    recv = await lab.parked("recv", sock.recv, 100)
+    rule = lab.fault("recv", answers=[steal_and_cancel], on=sock)
+    peer.send(b"stolen")
+    (await lab.outcome(recv)).cancelled("cancel")
+    lab.equal(rule.times, 1, "receives that were robbed")
+    peer.send(b"real")
+    lab.equal(await sock.recv(100), b"real", "what the next receive gets")
+
+
+@scenario(
+    id="cancel.partial-receive",
+    law=3,
+    provenance="tokio AsyncReadExt::read_exact (its manual): not cancellation safe, what was read is lost",
+)
+async def partial_receive(lab: Lab) -> None:
+    """A recv_exactly that is cancelled half way gives back what it had."""
+    sock, peer = lab.stream_pair()
+    recv = lab.start("recv", sock.recv_exactly, 10)
+    peer.send(b"half")
+    await lab.settle_parked(recv)
+    lab.cancel(recv)
+    outcome = (await lab.outcome(recv)).cancelled("cancel")
+    lab.equal(outcome.transferred, 4, "bytes taken")
+    assert isinstance(outcome.error, reactor.OperationCancelled)
+    lab.equal(outcome.error.partial, b"half", "what it had")
+    peer.send(b"rest")
+    lab.equal(await sock.recv(10), b"rest", "the next receive")

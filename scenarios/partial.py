@@ -8,7 +8,7 @@ import os
 import pty
 import socket
 import tty
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import reactor
 from harness.outcome import observed
@@ -16,6 +16,8 @@ from harness.peer import check_pattern, pattern
 from harness.scenario import scenario
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from harness.lab import Lab
     from harness.peer import Peer
 
@@ -261,17 +263,18 @@ async def rearm_after_false_ready(lab: Lab) -> None:
         ours, theirs = lab.raw_pair(kind)
         thief = lab.keep(ours.dup())
         sock, peer = lab.take(ours), lab.peer(theirs)
+
+        def steal(real: Callable[[], Any], thief: socket.socket = thief) -> Any:
+            # Here the event has been reported, and its call has not been made.
+            thief.recv(100)
+            return real()
+
         recv = await lab.parked(f"recv over {kind}", sock.recv, 100)
         for _ in range(3):
-
-            def send_and_steal(peer: Peer = peer, thief: socket.socket = thief) -> None:
-                peer.send(b"stolen")
-                thief.setblocking(True)
-                thief.recv(100)
-                thief.setblocking(False)
-
-            lab.post_alone(send_and_steal)
+            rule = lab.fault("recv", answers=[steal], on=sock)
+            peer.send(b"stolen")
             await lab.settle()
+            lab.equal(rule.times, 1, "receives that were robbed")
             lab.still_parked(recv)
         peer.send(b"real")
         lab.equal((await lab.outcome(recv)).get(), b"real", "what the armed receive gets")
@@ -513,3 +516,46 @@ async def eintr(lab: Lab) -> None:
         await lab.join(sender)
         lab.equal((await lab.outcome(loop)).get(), size, "bytes echoed")
     lab.info("signals", count[0])
+
+
+@scenario(
+    id="partial.unix-ancillary-boundary",
+    law=3,
+    needs=("unix", "scm_rights"),
+    provenance="unix(7): a read stops at ancillary data, however much is behind it",
+)
+async def unix_ancillary_boundary(lab: Lab) -> None:
+    """A short read before ancillary data does not mean that nothing is behind it."""
+    sock, peer = lab.stream_pair("unix")
+    recv = await lab.parked("recv", sock.recv, 100)
+    with socket.socket() as passed:
+
+        def send_both() -> None:
+            rights = array.array("i", [passed.fileno()])
+            peer.sock.sendmsg([b"with"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+            peer.send(b"without")
+
+        lab.post_alone(send_both)
+        got = bytearray((await lab.outcome(recv)).get())
+        while len(got) < len(b"withwithout"):
+            got += (await lab.result_of("rest", sock.recv, 100)).get()
+    lab.equal(bytes(got), b"withwithout", "the bytes")
+
+
+@scenario(
+    id="partial.failed-send",
+    law=3,
+    provenance="Python's socket.sendall (its manual): on an error there is no way to know how much was sent",
+)
+async def failed_send(lab: Lab) -> None:
+    """A sendall that fails half way says how much went out."""
+    sock, peer = lab.stream_pair(tiny_send=True)
+    data = pattern(1 << 20)
+    send = await lab.parked("sendall", sock.sendall, data)
+    drained = peer.drain(100)
+    check_pattern(drained)
+    peer.reset()
+    outcome = (await lab.outcome(send)).failed(ConnectionResetError, BrokenPipeError)
+    lab.check(
+        100 <= outcome.transferred < len(data), f"{outcome.transferred} bytes are said to be out"
+    )
