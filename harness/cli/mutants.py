@@ -58,7 +58,9 @@ def main(options: argparse.Namespace) -> int:
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 runner.end()
-                said.print(plain(f"{len(fates)} of {len(chosen)} are done; the same command goes on"))
+                said.print(
+                    plain(f"{len(fates)} of {len(chosen)} are done; the same command goes on")
+                )
                 raise
     ordered = [fates[mutant.name] for mutant in chosen]
     file.write(ordered, complete=True)

@@ -122,7 +122,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     made = add("mutants", "break the reactor in many small ways, and see what notices")
     made.set_defaults(verb=mutants.main)
     made.add_argument(
-        "--area", action="append", default=[], metavar="NAME", help="only mutants of this one; again"
+        "--area",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only mutants of this one; again",
     )
     made.add_argument("--only", nargs="+", default=[], metavar="NAME", help="only these mutants")
     made.add_argument(

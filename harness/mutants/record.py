@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -89,6 +88,6 @@ class Record:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             temporary.write_text(text, encoding="utf-8")
-            os.replace(temporary, self.path)
+            temporary.replace(self.path)
         except OSError as exc:
             raise HarnessError(f"cannot write {self.path}: {exc}") from exc

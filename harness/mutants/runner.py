@@ -14,7 +14,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from reactor import backends
 from reactor.system import System
@@ -86,7 +86,9 @@ class Fate:
 def checkout() -> Path | None:
     """Return the root of the checkout that this package runs from, None if installed without one."""
     root = model.SOURCE.parent
-    return root if (root / "tests/reactor").is_dir() and (root / "pyproject.toml").is_file() else None
+    return (
+        root if (root / "tests/reactor").is_dir() and (root / "pyproject.toml").is_file() else None
+    )
 
 
 def can(spec: str) -> bool:
@@ -111,7 +113,9 @@ class Plan:
         self.scenarios = [item.id for item in load(None) if item.family != "stress"]
         self.programs = list(programs.PROGRAMS)
         self.tests = (
-            sorted(f"reactor/{path.name}" for path in (self.root / "tests/reactor").glob("test_*.py"))
+            sorted(
+                f"reactor/{path.name}" for path in (self.root / "tests/reactor").glob("test_*.py")
+            )
             if self.root
             else []
         )
@@ -163,7 +167,7 @@ class Runner:
         self._ended = False
         self._controls: dict[Killer, bool] = {}
 
-    def __enter__(self) -> Runner:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -335,6 +339,5 @@ def _covers(killer: Killer, found: Killer) -> bool:
 
 def _environment(folder: str) -> dict[str, str]:
     """The environment of a child that imports the copy, and all else as this process does."""
-    path = [folder, *(entry or os.getcwd() for entry in sys.path)]
+    path = [folder, *(entry or str(Path.cwd()) for entry in sys.path)]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path), "PYTHONSAFEPATH": "1"}
-

@@ -105,7 +105,6 @@ class _Watch:
             self.found = self._killer(report.nodeid), (lines or [f" {report.when}"])[0][1:].strip()
 
 
-
 def tests(killers: list[Killer], root: Path, say: Say) -> None:
     """Run tests of the checkout."""
     import pytest
@@ -116,7 +115,14 @@ def tests(killers: list[Killer], root: Path, say: Say) -> None:
     code = pytest.main(
         [
             *("-x", "-q", "--no-header", "-p", "no:cacheprovider", "--tb=short"),
-            *("-o", f"pythonpath={root}", "--rootdir", str(root), "-c", str(root / "pyproject.toml")),
+            *(
+                "-o",
+                f"pythonpath={root}",
+                "--rootdir",
+                str(root),
+                "-c",
+                str(root / "pyproject.toml"),
+            ),
             "--hypothesis-seed=1",
             *arguments,
         ],

@@ -62,6 +62,23 @@ MUTANTS = (
         (scenario("accept.emfile-no-lost-listener"),),
     ),
     Mutant(
+        "an-accept-that-finds-nothing-fails",
+        AREA,
+        "accept.stolen-connection: select(2) BUGS, accept(2) NOTES",
+        (
+            Edit(
+                "dispatch.py",
+                "slot.misses += 1",
+                """
+                slot.misses += 1
+                if pending and descriptor.kind == "acceptor":
+                    raise ConnectionAbortedError from None
+                """,
+            ),
+        ),
+        (scenario("accept.stolen-connection"),),
+    ),
+    Mutant(
         "the-last-to-accept-is-served-first",
         AREA,
         "accept.waiters-fifo: as trio 0.22 wakes equal deadlines, last first",
@@ -157,10 +174,11 @@ MUTANTS = (
         (
             Edit(
                 "system.py",
-                "connection, address = sock.accept()",
+                "return self.adopt(connection), address",
                 """
-                connection, address = sock.accept()
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                adopted = self.adopt(connection)
+                adopted.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                return adopted, address
                 """,
             ),
         ),
@@ -174,7 +192,10 @@ MUTANTS = (
             Edit(
                 "system.py",
                 "return self.adopt(connection), address",
-                "return self.adopt(connection), connection.getpeername()",
+                """
+                adopted = self.adopt(connection)
+                return adopted, adopted.getpeername()
+                """,
             ),
         ),
         (scenario("accept.addrlen-zero"),),

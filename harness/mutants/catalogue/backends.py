@@ -52,7 +52,7 @@ MUTANTS = (
         AREA,
         "wake.coalescing-flag: corosio ca33581, the result of the write was ignored",
         (Edit("wakers.py", "return False", "return True"),),
-        (scenario("wake.failed-write"), scenario("wake.coalescing-flag")),
+        (scenario("wake.coalescing-flag"),),
     ),
     Mutant(
         "the-waker-is-not-drained",

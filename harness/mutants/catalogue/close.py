@@ -12,7 +12,7 @@ MUTANTS = (
         AREA,
         "close.dup-keeps-registration: epoll(7) Q6, a duplicate keeps the registration alive",
         (Edit("backends/base.py", "self.remove(descriptor)", "pass"),),
-        (scenario("close.description-lives-on", "epoll"),),
+        (scenario("close.dup-keeps-registration", "epoll"),),
     ),
     Mutant(
         "close-comes-before-leaving-the-poller",
@@ -28,7 +28,7 @@ MUTANTS = (
                 """,
             ),
         ),
-        (scenario("close.description-lives-on", "epoll"),),
+        (scenario("close.dup-keeps-registration", "epoll"),),
     ),
     Mutant(
         "close-leaves-the-parked-ones",
@@ -90,13 +90,17 @@ MUTANTS = (
             Edit(
                 "acceptor.py",
                 """
-                try:
-                    yield await self.accept()
-                except OperationCancelled as exc:
-                    if exc.cause is not Cause.CLOSE or not self.closed:
-                        raise
+                while not self.closed:  # it may be closed by who handles a connection
+                    try:
+                        yield await self.accept()
+                    except OperationCancelled as exc:
+                        if exc.cause is not Cause.CLOSE or not self.closed:
+                            raise
                 """,
-                "yield await self.accept()",
+                """
+                while True:
+                    yield await self.accept()
+                """,
             ),
         ),
         (scenario("accept.stop-race"),),

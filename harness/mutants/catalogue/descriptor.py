@@ -60,7 +60,7 @@ MUTANTS = (
                 """,
             ),
         ),
-        (scenario("partial.false-readiness"),),
+        (scenario("partial.rearm-after-false-ready"),),
     ),
     Mutant(
         "the-end-comes-before-the-data",

@@ -6,7 +6,7 @@ order too seldom for a scenario to be a proof.
 
 from __future__ import annotations
 
-from ..model import Edit, Mutant, program, test
+from ..model import Edit, Mutant, program
 
 AREA = "signalling"
 
@@ -69,7 +69,7 @@ MUTANTS = (
                 "task.interrupted = task.operation is not None and task.scope.reached()",
             ),
         ),
-        (program("cancel-vs-readiness-edge"),),
+        (program("cancel-vs-cancel"),),
     ),
     Mutant(
         "an-earlier-timer-does-not-shorten-the-wait",
@@ -154,7 +154,7 @@ MUTANTS = (
                 """,
             ),
         ),
-        (program("close-vs-run-and-post"),),
+        (program("wake-up-on-its-way-vs-close"),),
     ),
     Mutant(
         "a-pending-wake-up-is-wiped-out",
@@ -222,7 +222,7 @@ MUTANTS = (
                 "signal = self.signal",
             ),
         ),
-        (program("run-one-beside-run"),),
+        (program("run-one-leads-and-leaves"),),
     ),
     Mutant(
         "the-leader-looks-at-the-queue-too-early",
@@ -294,25 +294,6 @@ MUTANTS = (
         (program("stop-vs-two-runners"),),
     ),
     Mutant(
-        "one-follower-is-woken-for-all",
-        AREA,
-        "wake.stop-from-thread: isocpp/CppCoreGuidelines#1616, a notification that another consumes",
-        (
-            Edit(
-                "scheduler.py",
-                """
-                self._condition.notify_all()
-                self.interrupt_leader()
-                """,
-                """
-                self._condition.notify()
-                self.interrupt_leader()
-                """,
-            ),
-        ),
-        (program("stop-vs-two-runners"),),
-    ),
-    Mutant(
         "who-leaves-keeps-the-wake-up",
         AREA,
         "wake.post-from-thread: isocpp/CppCoreGuidelines#1616, a notification that another consumes",
@@ -326,7 +307,7 @@ MUTANTS = (
                 "",
             ),
         ),
-        (program("run-one-beside-run"),),
+        (program("bounded-run-leads-and-leaves"),),
     ),
     Mutant(
         "stopping-loses-the-reactor-turn",
@@ -435,7 +416,7 @@ MUTANTS = (
                 """,
             ),
         ),
-        (program("readiness-vs-park-edge"),),
+        (program("edge-vs-call-that-finds-nothing"),),
     ),
     Mutant(
         "an-edge-before-the-park-is-not-seen",
@@ -451,7 +432,7 @@ MUTANTS = (
                 "",
             ),
         ),
-        (program("readiness-vs-park-edge"),),
+        (program("edge-vs-call-that-finds-nothing"),),
     ),
     Mutant(
         "a-task-is-put-away-after-it-has-parked",
@@ -510,7 +491,7 @@ MUTANTS = (
                 "op.state = op.state.resume",
             ),
         ),
-        (program("cancel-vs-yield"),),
+        (program("cancel-vs-deferred-receive"),),
     ),
     Mutant(
         "a-number-is-given-back-under-a-call",
@@ -560,7 +541,7 @@ MUTANTS = (
                 "",
             ),
         ),
-        (program("close-vs-run-and-post"),),
+        (program("close-vs-running-handler"),),
     ),
     Mutant(
         "the-last-runner-does-not-tell-who-closes",
@@ -580,17 +561,17 @@ MUTANTS = (
         (program("close-vs-run-and-post"),),
     ),
     Mutant(
-        "an-event-set-before-the-wait-is-missed",
+        "an-event-is-looked-at-before-the-mutex",
         AREA,
-        "cancel.before-wait: corosio 17fa5e5, what came before the wait was lost",
+        "cancel.before-wait: corosio 17fa5e5; zeek/zeek#761, between the look and the sleep",
         (
             Edit(
-                "waitlist.py",
+                "sync.py",
+                "await self._waiters.wait_turn(self.is_set)",
                 """
-                if self._ready():
-                    return False
+                if not self._flag:
+                    await self._waiters.wait_turn(lambda: False)
                 """,
-                "",
             ),
         ),
         (program("event-set-vs-wait"),),
@@ -612,5 +593,30 @@ MUTANTS = (
             ),
         ),
         (program("queue-put-vs-cancelled-get"),),
+    ),
+    Mutant(
+        "a-claim-shows-before-its-cause",
+        AREA,
+        "cancel.from-other-thread: this project's own, found by `cancel-vs-deferred-receive`",
+        (
+            Edit(
+                "operation.py",
+                """
+                self.cause = cause
+                self.vacate()
+                assert self.task is not None
+                self.task.scheduler.claims[cause] += 1
+                self.state = DEFERRED.claim
+                """,
+                """
+                self.state = DEFERRED.claim
+                self.cause = cause
+                self.vacate()
+                assert self.task is not None
+                self.task.scheduler.claims[cause] += 1
+                """,
+            ),
+        ),
+        (program("cancel-vs-deferred-receive"),),
     ),
 )

@@ -71,7 +71,7 @@ MUTANTS = (
                 "",
             ),
         ),
-        (scenario("connect.refused"),),
+        (scenario("connect.refused-not-success"),),
     ),
     Mutant(
         "a-connect-to-a-full-unix-listener-waits-for-an-event",
