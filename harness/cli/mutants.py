@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from ..mutants.model import Mutant
     from ..mutants.runner import Fate
 
+#: Seconds without a result until a line says what is being done.
+_EVERY = 5.0
+
 
 def main(options: argparse.Namespace) -> int:
     """Run the suite against the mutants that the options name; returns the exit code."""
@@ -39,6 +42,7 @@ def main(options: argparse.Namespace) -> int:
     fates = {} if options.fresh else file.earlier()
     if fates:
         said.print(plain(f"going on from {file.path}: {len(fates)} of {len(chosen)} are done"))
+    file.write(list(fates.values()), complete=False)  # where it cannot, say so now
     begin = time.monotonic()
     waiting = [mutant for mutant in chosen if mutant.name not in fates]
     with Runner(plan) as runner:
@@ -47,7 +51,12 @@ def main(options: argparse.Namespace) -> int:
             running: set[Future[Fate]] = {pool.submit(runner.run, mutant) for mutant in waiting}
             try:
                 while running:
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    done, running = wait(running, _EVERY, return_when=FIRST_COMPLETED)
+                    if not done:
+                        said.print(
+                            plain(f"{len(fates)} of {len(chosen)}; at {', '.join(runner.at)}"),
+                            soft_wrap=True,
+                        )
                     for future in done:
                         fate = future.result()
                         fates[fate.name] = fate

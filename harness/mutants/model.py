@@ -99,6 +99,11 @@ def scenario(name: str, spec: str = "poll") -> Killer:
     return Killer(SCENARIO, name, spec)
 
 
+#: What every mutant must pass: one that is broken in so many ways that it does not, proves nothing
+#: when it is noticed.
+BYSTANDER = scenario("partial.zero-byte-recv")
+
+
 def program(name: str) -> Killer:
     """Name a program of the explorer."""
     return Killer(PROGRAM, name)

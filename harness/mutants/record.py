@@ -14,8 +14,8 @@ from ..scenario import scenarios_folder
 from .model import SOURCE
 from .runner import Fate
 
-#: Of ``reports/schema/mutants-1.schema.json``.
-SCHEMA_VERSION = 1
+#: What the file says of itself; ``reports/schema/mutants-1.schema.json`` describes it.
+SCHEMA = "reactorlab.mutants/1"
 
 NAME = "mutants.json"
 
@@ -68,7 +68,7 @@ class Record:
     def data(self, fates: list[Fate], *, complete: bool) -> dict[str, Any]:
         """Return the report as plain data, survivors first."""
         return {
-            "schema_version": SCHEMA_VERSION,
+            "schema": SCHEMA,
             "version": environment.version(),
             "digest": self._fingerprint,
             "complete": complete,

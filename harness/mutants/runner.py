@@ -22,14 +22,10 @@ from reactor.system import System
 from ..lines import Lines
 from ..scenario import load
 from . import model
-from .model import PROGRAM, SCENARIO, TEST, Killer, Mutant, MutantError
+from .model import BYSTANDER, PROGRAM, SCENARIO, TEST, Killer, Mutant, MutantError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-#: Where nothing else decides: what is run of an unbroken copy and of every mutant, and must pass.
-#: A mutant that fails it is broken in so many ways that killing it proves nothing.
-BYSTANDER = model.scenario("partial.zero-byte-recv")
+    from collections.abc import Iterable, Iterator
 
 #: Seconds for one attempt at a scenario: of a mutant's own killers, and of all others.
 AIMED_S, SWEPT_S = 5.0, 20.0
@@ -155,10 +151,14 @@ class Runner:
     """Runs mutants, each in a copy of its own; may be called from several threads.
 
     A context manager: its folder of copies, and what still runs, go with it.
+
+    Attributes:
+        at: the mutants that are being run.
     """
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self.at: list[str] = []
         self._folder = tempfile.TemporaryDirectory(prefix="mutants-")
         self._unbroken = Path(self._folder.name) / "unbroken"
         model.copy(self._unbroken, {})
@@ -192,6 +192,7 @@ class Runner:
         begin = time.monotonic()
         folder = Path(self._folder.name) / mutant.name
         mutant.copy(folder)
+        self.at.append(mutant.name)
         try:
             for number, (killers, seconds, limit) in enumerate(self.plan.stages(mutant)):
                 first = [BYSTANDER] if number == 0 and can(BYSTANDER.spec) else []
@@ -199,6 +200,8 @@ class Runner:
                     break
         except _Broken as exc:
             fate.broken = str(exc)
+        finally:
+            self.at.remove(mutant.name)
         fate.seconds = round(time.monotonic() - begin, 3)
         return fate
 
@@ -207,7 +210,7 @@ class Runner:
         folder = Path(self._folder.name) / mutant.name
         mutant.copy(folder)
         try:
-            return next(self._messages({"folder": str(folder), "replay": text}), {})
+            return next(self._messages({"folder": str(folder), "replay": text}))
         except _Broken as exc:
             raise MutantError(f"mutant {mutant.name}: {exc}") from exc
 
@@ -263,7 +266,7 @@ class Runner:
                 return Killer(*message["killed"]), message
         return None
 
-    def _messages(self, order: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    def _messages(self, order: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Run a child; yields what it says.
 
         Raises:

@@ -18,7 +18,7 @@ import reactor
 
 from .. import engine
 from ..model import Status
-from .model import PROGRAM, SCENARIO, TEST, Killer, MutantError
+from .model import BYSTANDER, PROGRAM, SCENARIO, TEST, Killer, MutantError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,10 +51,12 @@ def scenarios(killers: list[Killer], seconds: float, say: Say) -> None:
     )
 
     def on_result(result: Result) -> None:
+        killer = next(one for one in killers if one.name == result.id)
+        reason = f"{result.status}: {(result.reason.strip().splitlines() or [''])[-1]}"
         if result.unexpected and result.status in NOTICED:
-            killer = next(one for one in killers if one.name == result.id)
-            reason = result.reason.strip().splitlines() or [""]
-            _noticed(say, killer, f"{result.status}: {reason[-1]}", seed=SEED)
+            _noticed(say, killer, reason, seed=SEED)
+        if killer == BYSTANDER and result.status is Status.ERROR:
+            raise MutantError(f"not even {BYSTANDER} can be run: {reason}")
         say({"done": result.id})
 
     with engine.Session(options) as session:

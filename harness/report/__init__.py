@@ -37,8 +37,11 @@ def write(run: Run, folder: Path) -> list[Path]:
     ]
 
 
-def schema_path() -> Path:
-    """Find the JSON schema of `run.json`: inside the installed package, or in a checkout.
+def schema_path(name: str = "run-1") -> Path:
+    """Find a published JSON schema: inside the installed package, or in a checkout.
+
+    Args:
+        name: ``run-1`` is that of `run.json`, ``mutants-1`` that of `mutants.json`.
 
     Raises:
         HarnessError: it is in neither place.
@@ -46,7 +49,7 @@ def schema_path() -> Path:
     package = Path(__file__).resolve().parents[1]
     # The installed one first: beside an installed package stand other people's packages.
     for folder in (package / "_schema", package.parent / "reports" / "schema"):
-        path = folder / "run-1.schema.json"
+        path = folder / f"{name}.schema.json"
         if path.is_file():
             return path
-    raise HarnessError("run-1.schema.json is not installed with the package")
+    raise HarnessError(f"{name}.schema.json is not installed with the package")

@@ -136,6 +136,15 @@ LATER = {
         "two-loops-one-fd",
     ),
     "stress": ("everything-at-once",),
+    "close": ("dup-keeps-registration",),
+    "connect": ("refused-not-success",),
+}
+
+#: Added to the first families since: without them a mutant survived (see docs/mutants.md).
+ADDED = {
+    "cancel": ("false-readiness", "handed-over-turn", "partial-receive"),
+    "partial": ("failed-send", "unix-ancillary-boundary"),
+    "timer": ("set-anew",),
 }
 
 CATALOGUE = scenario.load()
@@ -143,9 +152,12 @@ FILES = sorted(CATALOGUE.folder.glob("*.py"))
 ALL = [pytest.param(item, id=item.id) for item in CATALOGUE]
 
 
-@pytest.mark.parametrize("family", ROWS | LATER)
-def test_no_row_of_a_family_is_missing(family):
-    rows = {f"{family}.{row}" for row in (ROWS | LATER)[family]}
+@pytest.mark.parametrize(
+    ("family", "names"),
+    [item for part in (ROWS, LATER, ADDED) for item in part.items()],
+)
+def test_no_row_of_a_family_is_missing(family, names):
+    rows = {f"{family}.{row}" for row in names}
     assert rows - {item.id for item in CATALOGUE} == set()
     assert {CATALOGUE.get(row).family for row in rows} == {family}
 
