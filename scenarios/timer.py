@@ -395,8 +395,9 @@ async def kernel_timer_stale(lab: Lab) -> None:
     await lab.settle()
     peer.send(b"early")
     lab.equal((await lab.outcome(recv)).get(), b"early", "the receive")
+    # One wait, in which it sleeps until the helper thread calls; a second one is the old timer's.
     idle = await lab.idle_untimed(0.5)
-    lab.check(idle.waits <= 3, f"{idle.waits} waits, though no timer was armed any more")
+    lab.check(idle.waits <= 1, f"{idle.waits} waits, though no timer was armed any more")
 
 
 @scenario(
