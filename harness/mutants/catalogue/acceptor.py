@@ -71,7 +71,7 @@ MUTANTS = (
                 "slot.misses += 1",
                 """
                 slot.misses += 1
-                if pending and descriptor.kind == "acceptor":
+                if pending and slot.descriptor.kind == "acceptor":
                     raise ConnectionAbortedError from None
                 """,
             ),

@@ -34,7 +34,17 @@ MUTANTS = (
         "every-read-is-taken-for-the-last",
         AREA,
         "partial.et-residue: epoll(7), 'will probably hang despite the available data'",
-        (Edit("dispatch.py", "if size < want and slot.exact:", "if slot.exact:"),),
+        (
+            Edit(
+                "dispatch.py",
+                """
+                if size >= want:
+                    pass
+                elif size:
+                """,
+                "if size:",
+            ),
+        ),
         (scenario("partial.et-residue", "epoll"),),
     ),
     Mutant(

@@ -61,7 +61,7 @@ MUTANTS = (
                 try:
                     yield op
                 except OperationCancelled:
-                    if slot.direction == 1 and not descriptor.closed:
+                    if slot.direction == 1 and not slot.closed:
                         try:
                             attempt(arg, slot.flags)
                         except OSError:
@@ -156,7 +156,7 @@ MUTANTS = (
                 "dispatch.py",
                 """
                 if op.state is not IDLE:
-                    raise descriptor.busy(slot)
+                    raise slot.descriptor.busy(slot)
                 """,
                 """
                 while op.state is not IDLE:

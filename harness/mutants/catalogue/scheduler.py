@@ -34,12 +34,11 @@ MUTANTS = (
         (
             Edit(
                 "scheduler.py",
-                "if item is TURN:",
+                "elif item is TURN:",
                 """
-                if item is TURN and self.queue:
+                elif item is TURN and self.queue:
                     self.queue.append(TURN)
-                    continue
-                if item is TURN:
+                elif item is TURN:
                 """,
             ),
         ),
@@ -66,17 +65,17 @@ MUTANTS = (
             Edit(
                 "scheduler.py",
                 """
-                if item.__class__ is Task:
-                    item.step()
+                count += 1
+                item.step()
                 """,
                 """
-                if item.__class__ is Task:
-                    try:
-                        item.step()
-                    except BaseException:
-                        self.queue.clear()
-                        self.queue.append(TURN)
-                        raise
+                count += 1
+                try:
+                    item.step()
+                except BaseException:
+                    self.queue.clear()
+                    self.queue.append(TURN)
+                    raise
                 """,
             ),
         ),

@@ -485,7 +485,7 @@ MUTANTS = (
             Edit(
                 "task.py",
                 """
-                with scheduler.mutex:  # it may be claimed yet, until here
+                with scheduler.mutex:  # DEFERRED: it may be claimed yet, until here
                     op.state = op.state.resume
                 """,
                 "op.state = op.state.resume",
@@ -500,7 +500,12 @@ MUTANTS = (
         (
             Edit(
                 "descriptor.py",
-                "if self.gone or self.read.calling or self.write.calling:",
+                """
+                for slot in (self.read, self.write):
+                    if slot.calling and slot.op.state is IDLE:
+                        return
+                if self.gone:
+                """,
                 "if self.gone:",
             ),
         ),
@@ -515,13 +520,20 @@ MUTANTS = (
                 "dispatch.py",
                 """
                 slot.calling = True  # before the look at `seen`: see `Descriptor.let_go`
-                edges = slot.edges
-                if edges != slot.seen and (task.credit > 0 or pending):
+                try:
+                """,
+                "try:",
+            ),
+            Edit(
+                "dispatch.py",
+                """
+                try:
+                    result = attempt(arg, slot.flags)
                 """,
                 """
-                edges = slot.edges
-                if edges != slot.seen and (task.credit > 0 or pending):
-                    slot.calling = True
+                slot.calling = True
+                try:
+                    result = attempt(arg, slot.flags)
                 """,
             ),
         ),
