@@ -91,6 +91,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(default=False, venv_backend="venv")
+def mutants(session: nox.Session) -> None:
+    """Break the reactor in many small ways, and see all of it noticed; arguments go to the command."""
+    session.install("-e", ".[test]")
+    session.run("reactorlab", "mutants", *session.posargs)
+
+
+@nox.session(default=False, venv_backend="venv")
 def docs(session: nox.Session) -> None:
     """Write the generated pages again, and check the links of the docs."""
     session.install(".[test]")
