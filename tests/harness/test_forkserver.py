@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import threading
+import time
 
 import pytest
 
@@ -377,7 +378,7 @@ class Peer(pool.ForkServer):
 def test_a_reply_that_has_come_is_heard_however_late_it_is(toy, monkeypatch):
     """An engine without time to read took a fork server for stuck whose answer lay there."""
     now = 100.0
-    monkeypatch.setattr(pool.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     made = Pool(Setup(toy.options().scenarios_dir, "toy_subject"), jobs=2)
     first, second = Peer(deadline=200.0), Peer(deadline=110.0)
     made._servers = [first, second]
@@ -399,7 +400,7 @@ def test_a_reply_that_has_come_is_heard_however_late_it_is(toy, monkeypatch):
 
 
 def test_a_fork_server_that_says_nothing_until_its_deadline_is_stuck(toy, monkeypatch):
-    monkeypatch.setattr(pool.time, "monotonic", lambda: 150.0)
+    monkeypatch.setattr(time, "monotonic", lambda: 150.0)
     made = Pool(Setup(toy.options().scenarios_dir, "toy_subject"), jobs=1)
     silent = Peer(deadline=150.0)
     made._servers = [silent]

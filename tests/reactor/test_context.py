@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 import sys
@@ -1159,4 +1160,4 @@ def test_a_task_that_is_spawned_while_the_context_is_closed_is_refused(spec):
     with pytest.raises(ContextClosedError, match="this IoContext is closed"):
         context.spawn(close_first)
     assert context.task_count == 0
-    assert made[0].cr_frame is None, "the coroutine has been ended"
+    assert inspect.getcoroutinestate(made[0]) == inspect.CORO_CLOSED

@@ -427,7 +427,10 @@ MUTANTS = (
                 "descriptor.py",
                 """
                 if slot.edges != slot.seen:
-                    return task.credit <= 0 and self.defer(task)
+                    if task.credit > 0:
+                        return False
+                    descriptor.scheduler.deferrals += 1
+                    return self.defer(task)
                 """,
                 "",
             ),
