@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from ..errors import HarnessError
-from ..model import AS_EXPECTED, UNEXPECTED
+from ..model import AS_EXPECTED, NOTHING_MATCHED, UNEXPECTED
 from ..mutants import catalogue, record
 from ..mutants.model import SOURCE
 from ..mutants.runner import Plan, Runner
@@ -38,6 +38,14 @@ def main(options: argparse.Namespace) -> int:
     said = console(stderr=True)
     if plan.root is None:
         said.print("there is no checkout with tests/ here: scenarios and explorer programs only")
+    here = [mutant for mutant in chosen if any(map(plan.has, mutant.dies))]
+    if len(here) < len(chosen):
+        away = ", ".join(mutant.name for mutant in chosen if mutant not in here)
+        said.print(plain(f"left out, since what notices them is not here: {away}"), soft_wrap=True)
+    chosen = here
+    if not chosen:
+        said.print("reactorlab: no mutant is left")
+        return NOTHING_MATCHED
     file = record.Record(options.out, record.digest(plan.root), [one.name for one in chosen])
     fates = {} if options.fresh else file.earlier()
     if fates:

@@ -295,6 +295,17 @@ def test_a_survivor_comes_first_and_is_exit_code_1(command, tmp_path, monkeypatc
     assert code == 1
 
 
+def test_what_cannot_be_noticed_here_is_left_out_and_named(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "checkout", lambda: None)
+    code, out, err = command("--only", "a-hang-up-wakes-nobody", "--out", tmp_path)
+    assert (code, out) == (3, "")
+    assert "there is no checkout with tests/ here" in err
+    assert "left out, since what notices them is not here: a-hang-up-wakes-nobody" in err
+    code, out, _ = command("--only", "a-hang-up-wakes-nobody", QUICK, "--out", tmp_path)
+    assert code == 0
+    assert "1 mutants in" in out
+
+
 @pytest.mark.usefixtures("_interruptible")
 def test_after_an_interrupt_the_same_command_goes_on(tmp_path):
     names = [QUICK, "a-run-forgets-the-stop-before-it", "stopping-loses-the-reactor-turn"]
