@@ -31,6 +31,7 @@ from .errors import (
 from .local import current_context
 from .net import connect_tcp, connect_unix, listen_tcp, listen_unix
 from .scope import CancelScope, timeout, timeout_at
+from .strand import Strand
 from .stream import StreamSocket
 from .sync import Event, Queue, QueueEmpty, QueueFull
 from .system import PosixSystem, System
@@ -60,6 +61,7 @@ __all__ = [
     "QueueEmpty",
     "QueueFull",
     "ReactorError",
+    "Strand",
     "StreamSocket",
     "System",
     "Task",

@@ -154,12 +154,7 @@ class IoContext:
             ContextClosedError: the context is closed.
             TypeError: `function` cannot be called.
         """
-        if not callable(function):
-            raise TypeError(f"expected something to call, got {function!r}")
-        variables = copy_context()
-        if running_task.get(None) is not None:
-            variables.run(_no_task)
-        self.scheduler.post(functools.partial(variables.run, function, *args))
+        self.scheduler.post(bind(function, args))
 
     def spawn(
         self, function: Callable[..., Awaitable[T]], *args: Any, name: str | None = None
@@ -268,6 +263,20 @@ class IoContext:
 
     def __repr__(self) -> str:
         return f"<IoContext {'closed' if self.closed else self.backend.spec}>"
+
+
+def bind(function: Callable[..., object], args: tuple[Any, ...]) -> Callable[[], object]:
+    """Return a call of ``function(*args)`` that is part of no task, in the caller's context variables.
+
+    Raises:
+        TypeError: `function` cannot be called.
+    """
+    if not callable(function):
+        raise TypeError(f"expected something to call, got {function!r}")
+    variables = copy_context()
+    if running_task.get(None) is not None:
+        variables.run(_no_task)
+    return functools.partial(variables.run, function, *args)
 
 
 def _no_task() -> None:

@@ -18,6 +18,7 @@ from reactor.operation import Operation
 from reactor.scheduler import Scheduler
 from reactor.scope import CancelScope
 from reactor.signals import SignalState
+from reactor.strand import Strand, _Place
 from reactor.sync import Event, Gate
 from reactor.task import Task
 from reactor.timerqueue import TimerEntry, TimerQueue
@@ -51,6 +52,8 @@ TRACKED: dict[type, tuple[str, str]] = {
     Timer: ("_deadline", "_waits"),
     WaitList: ("", "operations"),
     Event: ("_flag", ""),
+    Strand: ("_taken", "_waiting"),
+    _Place: ("granted", ""),
     Gate: ("_taken", ""),
     Backend: ("_deadline interest_changes", "descriptors"),
     LevelBackend: ("", "_changed _applied"),
