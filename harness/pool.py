@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import selectors
 import signal
 import socket
@@ -62,6 +63,9 @@ class ForkServer:
         self._child: int | None = None
         self._lines = Lines()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the server
+        # What its children put into the folder for temporary files goes with it: one that is killed
+        # cleans nothing up.
+        self._scratch = tempfile.TemporaryDirectory(prefix="lab-", ignore_cleanup_errors=True)
         self.socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -80,6 +84,7 @@ class ForkServer:
                 stdout=self._errors,
                 stderr=self._errors,
                 pass_fds=[theirs.fileno()],
+                env=os.environ | {"TMPDIR": self._scratch.name},
                 start_new_session=True,  # Ctrl-C at the terminal is the engine's business
             )
 
@@ -141,6 +146,7 @@ class ForkServer:
         self._process.kill()
         self._process.wait()
         self._errors.close()
+        self._scratch.cleanup()
 
     def _death(self) -> str:
         code = self._process.wait()

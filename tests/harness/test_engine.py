@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import signal
+import tempfile
 import threading
 import time
 
@@ -249,6 +250,14 @@ def test_a_stuck_fork_server_is_replaced(toy, monkeypatch):
     assert made["prints"].status == "PASS"
     assert made["stops-the-fork-server"].status == "ERROR"
     assert made["stops-the-fork-server"].reason == "the fork server is stuck"
+
+
+def test_folders_of_scenarios_that_are_killed_are_removed(toy, monkeypatch, tmp_path):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    made = toy("makes-a-folder-and-hangs", timeout_s=1)
+    assert made["makes-a-folder-and-hangs"].status == "TIMEOUT"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_fork_servers_that_cannot_load_end_the_run_with_one_line(toy):

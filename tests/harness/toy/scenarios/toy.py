@@ -9,6 +9,7 @@ import os
 import signal
 import stat
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -86,6 +87,12 @@ async def hangs(lab):
 
 @toy("hangs-with-patience", patience=1.5)
 async def hangs_with_patience(lab):
+    threading.Event().wait()
+
+
+@toy("makes-a-folder-and-hangs")
+async def makes_folder(lab):
+    tempfile.mkdtemp(prefix="lab-")
     threading.Event().wait()
 
 
