@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings, strategies as st
 
 from reactor import IllegalTransition
 from reactor.signals import (
@@ -251,30 +250,3 @@ def test_as_dict_has_every_field_as_plain_data(signal):
     }
     assert signal.as_dict() == expected
     assert json.loads(json.dumps(signal.as_dict())) == expected
-
-
-@settings(deadline=None, derandomize=True)
-@given(st.lists(st.sampled_from(["lead", "poll", "return", "follow", "unfollow", "wake"])))
-def test_an_item_finds_a_sleeper_as_long_as_one_has_not_been_told(moves):
-    """Law 2, in every order of moves: `wake` answers nobody only when no thread sleeps untold."""
-    signal = SignalState()
-    told = 0  # followers notified and not yet awake; a model of its own
-    for move in moves:
-        if move in {"lead", "poll"} and signal.leader is ABSENT:
-            signal.lead(blocking=move == "lead")
-        elif move == "return" and signal.leader is not ABSENT:
-            signal.returned()
-        elif move == "follow":
-            signal.follow()
-        elif move == "unfollow" and signal.idle:
-            signal.unfollow()  # a told one wakes up first, as the condition is FIFO
-            told = max(told - 1, 0)
-        elif move == "wake":
-            untold, waiting = signal.idle - told, signal.leader is WAITING
-            decision = signal.wake()
-            if untold:
-                assert decision is Wake.FOLLOWER
-                told += 1
-            else:
-                assert decision is (Wake.LEADER if waiting else Wake.NOBODY)
-        assert 0 <= signal.signalled == told <= signal.idle
