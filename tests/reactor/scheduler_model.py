@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import reactor
 from harness.explore.control import Active, Crew
 from harness.explore.ground import BACKENDS, FakeSocket, Ground
-from reactor.operation import PARKED
+from reactor.operation import CLAIMED, PARKED
 from tests.reactor.driven import CountedQueue, Driven
 
 if TYPE_CHECKING:
@@ -63,10 +63,17 @@ class Job:
     parked: int = 0  # when it was first seen to wait
     may_cancel: bool = False
     must: str = ""
+    told: bool = False  # of a cancel that came after readiness: it may complete, and not wait again
     ends: list[str] = field(default_factory=list)
 
     def __repr__(self) -> str:
         return self.name
+
+    @property
+    def resuming(self) -> bool:
+        """Whether its operation has been claimed, and it has not gone on yet."""
+        op = None if self.task is None else self.task.operation
+        return op is not None and op.state is CLAIMED
 
     @property
     def waiting(self) -> bool:

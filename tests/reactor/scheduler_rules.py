@@ -288,6 +288,7 @@ class SchedulerRules(RuleBasedStateMachine):
     def cancel_socket(self, index, inside, steps):
         sock = self.peer(index)
         pending = [job for job in self.jobs() if job.sock is sock and job.waiting]
+        late = [job for job in self.jobs() if job.sock is sock and job.resuming]
 
         def cancel() -> None:
             for job in self.jobs():
@@ -297,6 +298,8 @@ class SchedulerRules(RuleBasedStateMachine):
 
         if self.do("cancel", cancel, steps, inside=inside):
             self.must(pending, "cancel")
+            for job in late:
+                job.told = True
 
     # -- Timers
 

@@ -43,6 +43,7 @@ class SchedulerMachine(SchedulerRules):
     def nothing_went_wrong(self):
         self.check()
         for job in self.world.jobs:
+            assert not (job.told and job.waiting), f"{job.name} waits again: the cancel is lost"
             if job.waiting and not job.parked:
                 job.parked = self.world.tick()
 

@@ -32,10 +32,12 @@ class SignalMachine(RuleBasedStateMachine):
         self.written = False  # the waker, for this wait
         self.work: set[int] = set()
 
-    @initialize(threads=st.integers(0, 4))
-    def begin(self, threads):
-        for _ in range(threads):
+    @initialize(awake=st.integers(0, 3), asleep=st.integers(0, 3))
+    def begin(self, awake, asleep):
+        for _ in range(awake + asleep):
             self.enter()
+        for _ in range(asleep):
+            self.follow(0)
 
     # -- Threads
 
@@ -182,4 +184,6 @@ class SignalMachine(RuleBasedStateMachine):
 
 
 TestSignalMachine = SignalMachine.TestCase
-TestSignalMachine.settings = settings(stateful_step_count=30)
+TestSignalMachine.settings = settings(
+    stateful_step_count=30, max_examples=3 * settings.default.max_examples
+)
