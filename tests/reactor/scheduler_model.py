@@ -65,6 +65,7 @@ class Job:
     must: str = ""
     told: bool = False  # of a cancel that came after readiness: it may complete, and not wait again
     ends: list[str] = field(default_factory=list)
+    ended: int = 0
 
     def __repr__(self) -> str:
         return self.name
@@ -243,7 +244,7 @@ class World:
     def ended(self, job: Job, end: str) -> None:
         """A task came to its end: was it allowed to, in this way?"""
         job.ends.append(end)
-        self.tick()
+        job.ended = self.tick()
         late = self.run.now >= job.deadline
         allowed = {
             "ok": job.must in {"", "ok"} and (late or job.kind not in {"sleep", "timer"}),
@@ -273,9 +274,14 @@ class World:
 
     @staticmethod
     def _beside(job: Job, other: Job) -> bool:
-        """Tell whether two tasks use the same direction of a socket."""
+        """Tell whether `other` was pending in the same direction of the same socket.
+
+        What was ended while it waited has left its place at once.
+        """
         sending = "send" in job.kind
-        return other is not job and other.sock is job.sock and ("send" in other.kind) is sending
+        same = other.sock is job.sock and ("send" in other.kind) is sending
+        pending = other.called and not other.must and (not other.ends or other.ended > job.called)
+        return other is not job and same and bool(pending)
 
     async def _recv(self, job: Job) -> str:
         assert job.sock is not None

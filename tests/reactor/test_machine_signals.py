@@ -185,5 +185,5 @@ class SignalMachine(RuleBasedStateMachine):
 
 TestSignalMachine = SignalMachine.TestCase
 TestSignalMachine.settings = settings(
-    stateful_step_count=30, max_examples=3 * settings.default.max_examples
+    stateful_step_count=30, max_examples=3 * settings().max_examples
 )
