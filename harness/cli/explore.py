@@ -70,9 +70,7 @@ def _explore(chosen: list[str], options: argparse.Namespace) -> Iterator[Report 
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
         waiting: set[Future[Report]] = {
-            pool.submit(
-                _one, name, options.limit, options.seconds, options.random, options.exhaustive
-            )
+            pool.submit(_one, name, options.limit, options.seconds, options.random)
             for name in chosen
         }
         try:
@@ -86,28 +84,23 @@ def _explore(chosen: list[str], options: argparse.Namespace) -> Iterator[Report 
             pool.shutdown(cancel_futures=True)
 
 
-def _one(
-    name: str,
-    limit: int | None,
-    seconds: float | None,
-    seed: int | None,
-    exhaustive: bool,  # noqa: FBT001 - by position into another process
-) -> Report:
-    return explorer.explore(
-        programs.get(name), limit=limit, seconds=seconds, seed=seed, exhaustive=exhaustive
-    )
+def _one(name: str, limit: int | None, seconds: float | None, seed: int | None) -> Report:
+    return explorer.explore(programs.get(name), limit=limit, seconds=seconds, seed=seed)
 
 
 def _show(found: list[Report], seconds: float) -> None:
     out = console()
-    table = Table("program", "threads", "schedules", "complete", "seconds", "found", box=None)
-    for name in ("threads", "schedules", "seconds"):
+    table = Table(
+        "program", "threads", "schedules", "executions", "complete", "seconds", "found", box=None
+    )
+    for name in ("threads", "schedules", "executions", "seconds"):
         next(column for column in table.columns if column.header == name).justify = "right"
     for report in found:
         cells = (
             report.name,
             str(report.threads),
             f"{report.schedules:,}",
+            f"{report.executions:,}",
             "yes" if report.complete else "no",
             f"{report.seconds:.1f}",
             "; ".join(finding.kind for finding in report.violations) or "nothing",
@@ -118,11 +111,12 @@ def _show(found: list[Report], seconds: float) -> None:
         for finding in report.violations:
             _show_finding(report.name, finding)
     total = sum(report.schedules for report in found)
+    executions = sum(report.executions + report.sampled for report in found)
     complete = sum(report.complete for report in found)
     broken = sum(bool(report.violations) for report in found)
     out.print(
-        f"{total:,} schedules of {len(found)} programs in {seconds:.0f} s: {complete} complete, "
-        f"{broken} with a violation"
+        f"{total:,} schedules of {len(found)} programs, known from {executions:,} executions, in "
+        f"{seconds:.0f} s: {complete} complete, {broken} with a violation"
     )
 
 

@@ -108,11 +108,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     made.add_argument("programs", nargs="*", metavar="PROGRAM", help="by default all")
     made.add_argument("--list", action="store_true", help="say what the programs are")
     made.add_argument("--replay", metavar="STRING", help="run the one schedule that it names")
-    made.add_argument("--limit", type=int, metavar="N", help="schedules of each program at most")
+    made.add_argument("--limit", type=int, metavar="N", help="executions of each program at most")
     made.add_argument("--seconds", type=float, metavar="N", help="for each program at most")
-    made.add_argument(
-        "--exhaustive", action="store_true", help="all schedules of large programs too: hours"
-    )
     made.add_argument(
         "--random", type=int, metavar="SEED", help="draw schedules instead of running all"
     )

@@ -34,6 +34,13 @@ class Stopped(BaseException):
     """Unwinds a controlled thread when its execution is over."""
 
 
+class Access(NamedTuple):
+    """What a step does to one thing."""
+
+    key: str
+    write: bool
+
+
 class Step(NamedTuple):
     """What a thread is about to do.
 
@@ -46,6 +53,7 @@ class Step(NamedTuple):
             this step; None where the question makes no sense (see `search.Exhaustive`).
         blocks: it waits for others to make it possible.
         harmless: tells whether a write, done now, would find nothing to change.
+        looks: tells what else it reads, done now.
     """
 
     key: str
@@ -55,11 +63,20 @@ class Step(NamedTuple):
     ready: Callable[[], bool] | None = None
     blocks: bool = False
     harmless: Callable[[], bool] | None = None
+    looks: Callable[[], Sequence[str]] | None = None
 
-    @property
-    def changes(self) -> bool:
-        """Whether it changes what it concerns, done now."""
-        return self.write and (self.harmless is None or not self.harmless())
+    def accesses(self) -> list[Access]:
+        """Return what it does, done now: keys, each with whether that is changed."""
+        found = [Access(self.key, self.write and (self.harmless is None or not self.harmless()))]
+        if self.looks is not None:
+            found += [Access(key, write=False) for key in self.looks()]
+        return found
+
+    def meets(self, accesses: Sequence[Access]) -> bool:
+        """Tell whether it may not commute with an event that does this."""
+        return any(key == self.key and (write or self.write) for key, write in accesses) or (
+            self.looks is not None and any(write and key in self.looks() for key, write in accesses)
+        )
 
 
 @dataclass(frozen=True)
@@ -104,6 +121,8 @@ class Worker:
         name: for people.
         step: what it is about to do.
         finished: it has returned.
+        frame: where it announced that step; `raised` what it handles there. Both only if somebody
+            takes fingerprints.
     """
 
     def __init__(self, index: int) -> None:
@@ -113,6 +132,8 @@ class Worker:
         self.step = _BEGIN
         self.locks = 0  # that it holds
         self.where = ""  # in the reactor, if somebody watches
+        self.frame: FrameType | None = None
+        self.raised: BaseException | None = None
         self.function: Callable[[], object] = lambda: None
         self.execution: Execution | None = None
         self.baton = threading.Lock()
@@ -180,6 +201,8 @@ class Execution:
         violation: what went wrong, if something did.
         over: no thread may take another step.
         cut: it was given up, by the strategy, or because of what was `learned`.
+        merged: it was given up because everything from this state on has been seen.
+        fingerprint: tells the state that it is in, None where that cannot be told.
         naked: attributes of shared state, by class and name, that are accessed without a lock.
         learned: one was added to them, so what was explored so far does not count.
     """
@@ -192,6 +215,8 @@ class Execution:
         self.violation: Violation | None = None
         self.over = False
         self.cut = False
+        self.merged = False
+        self.fingerprint: Callable[[], int | None] | None = None
         self.current: Worker | None = None
         self.on_step: Callable[[Worker, Step], None] | None = None
         self.stuck: Callable[[], Violation | None] = lambda: None
@@ -214,7 +239,7 @@ class Execution:
         for worker, (name, function) in zip(self._workers, functions, strict=True):
             worker.name, worker.function = name, function
             worker.execution, worker.finished, worker.step = self, False, _BEGIN
-            worker.locks, worker.where = 0, ""
+            worker.locks, worker.where, worker.frame, worker.raised = 0, "", None, None
         self._done.acquire()
         if not functions:
             return
@@ -237,6 +262,7 @@ class Execution:
         ready: Callable[[], bool] | None = None,
         blocks: bool = False,  # noqa: FBT001, FBT002 - hot
         harmless: Callable[[], bool] | None = None,
+        looks: Callable[[], Sequence[str]] | None = None,
     ) -> None:
         """Announce a step and return when it is to be done; outside of a run, at once."""
         me = self.current
@@ -246,7 +272,9 @@ class Execution:
             if self._living and threading.current_thread().name.startswith("explore-"):
                 raise Stopped
             return  # a finaliser, after the end
-        me.step = Step(key, write, label, enabled, ready, blocks, harmless)
+        me.step = Step(key, write, label, enabled, ready, blocks, harmless, looks)
+        if self.fingerprint is not None:
+            me.frame, me.raised = sys._getframe(1), sys.exc_info()[1]
         if self.on_step is not None:
             me.where = _where()  # now: once it is chosen, another thread may be on the stack
         chosen = self._pick(me)
@@ -271,7 +299,9 @@ class Execution:
             return
         kind = f"{type(thing).__name__}.{name}"
         if kind not in self.naked:
-            if me.locks or self.over:
+            if self.over:
+                return
+            if me.locks:
                 self.choices.append(me.index)
                 if self.on_step is not None:
                     me.where = _where()

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from . import programs
 from .control import Active, Crew, Execution, ExploreError, Violation
-from .search import Bounded, Exhaustive, Randomly, Replaying, Switching
+from .search import Exhaustive
 from .stage import Stage
+from .state import Fingerprint
+from .strategies import Bounded, Continuing, Randomly, Replaying, Switching
 from .track import tracking
 
 if TYPE_CHECKING:
@@ -19,14 +21,15 @@ if TYPE_CHECKING:
     from .control import Step, Strategy, Worker
     from .programs import Program
 
-#: Every so many schedules one is run a second time, to prove that nothing is uncontrolled.
+#: Every so many executions one is run a second time, to prove that nothing is uncontrolled; and where
+#: one was given up in a state that is known, what follows is compared with what followed before.
 TWICE = 50
+
+#: How many ways to go on are compared.
+WAYS = 3
 
 #: So many schedules with one preemption at most, and so many drawn at random, run before all are.
 SAMPLES = 600
-
-#: Schedules drawn of a large program.
-DRAWS = 10_000
 
 #: Every so many, the garbage of the executions is collected; never during one, since a finaliser
 #: would take steps that belong to nobody.
@@ -57,9 +60,13 @@ class Report:
 
     Attributes:
         name, threads: of the program.
-        schedules: that were run to their end, each of another class.
+        schedules: that are accounted for, each of another class: run to their end, or known to end
+            as another did, because they go through a state from which everything has been run.
+        executions: that it took.
         sampled: run before, to find at once what is badly broken.
-        cut: executions given up because all that could follow had been seen.
+        merged: executions given up in a state that is known.
+        cut: executions given up because all that could follow is equivalent to others.
+        states: that were told apart and from which everything was run.
         steps: in all of them.
         complete: every class of equivalent schedules was run.
         seconds: that it took.
@@ -69,12 +76,19 @@ class Report:
     name: str
     threads: int = 0
     schedules: int = 0
+    executions: int = 0
     sampled: int = 0
+    merged: int = 0
     cut: int = 0
+    states: int = 0
     steps: int = 0
     complete: bool = False
     seconds: float = 0.0
     violations: list[Finding] = field(default_factory=list)
+
+    def forget(self) -> None:
+        """Begin to count anew."""
+        self.schedules = self.executions = self.merged = self.cut = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -82,8 +96,11 @@ class Report:
             "name": self.name,
             "threads": self.threads,
             "schedules": self.schedules,
+            "executions": self.executions,
             "sampled": self.sampled,
+            "merged": self.merged,
             "cut": self.cut,
+            "states": self.states,
             "steps": self.steps,
             "complete": self.complete,
             "seconds": round(self.seconds, 3),
@@ -112,6 +129,8 @@ def execute(
     execution.on_step = on_step
     Active.execution = execution
     stage = Stage(execution)
+    if isinstance(strategy, Exhaustive):
+        execution.fingerprint = Fingerprint(execution, stage).take
     try:
         program.setup(stage)
         begin = getattr(strategy, "begin", None)
@@ -141,24 +160,20 @@ def explore(
     limit: int | None = None,
     seconds: float | None = None,
     seed: int | None = None,
-    exhaustive: bool = False,
     on_progress: Callable[[Report], None] | None = None,
 ) -> Report:
     """Explore a program until a violation, the end, or a limit.
 
     Args:
         program: what to run.
-        limit: of schedules.
+        limit: of executions.
         seconds: of time.
         seed: draw schedules at random, from this seed on, instead of running all.
-        exhaustive: run all of them even if the program is large.
         on_progress: called every now and then.
     """
     report = Report(program.name)
     naked: set[str] = set()
     sample = seed is None
-    if program.large and not exhaustive and seed is None:
-        seed, limit = SAMPLES, limit or DRAWS
     begin = time.monotonic()
     gc_was_on = gc.isenabled()
     gc.disable()
@@ -170,21 +185,23 @@ def explore(
             while not report.complete:
                 execution = execute(program, strategy, crew, naked=naked)
                 if execution.learned:
-                    report.schedules = report.cut = 0
+                    report.forget()
                     strategy = Exhaustive() if seed is None else Randomly(seed)
                     continue
                 if not _account(program, report, execution, crew):
                     break
+                _look_closer(program, report, execution, strategy, crew)
                 strategy.end()
-                report.complete = isinstance(strategy, Exhaustive) and strategy.complete
+                if isinstance(strategy, Exhaustive):
+                    report.complete, report.states = strategy.complete, len(strategy.states)
+                    if strategy.complete:
+                        report.schedules = strategy.schedules
                 report.seconds = time.monotonic() - begin
-                if not execution.cut and report.schedules % TWICE == 1:
-                    _again(program, execution, crew)
-                if (report.schedules + report.cut) % COLLECT == 0:
+                if report.executions % COLLECT == 0:
                     gc.collect()
                     if on_progress is not None:
                         on_progress(report)
-                if limit is not None and report.schedules >= limit:
+                if limit is not None and report.executions >= limit:
                     break
                 if seconds is not None and report.seconds >= seconds:
                     break
@@ -217,7 +234,7 @@ def _sample(program: Program, report: Report, naked: set[str], crew: Crew) -> bo
         if not most or (isinstance(strategy, Bounded) and strategy.complete):
             strategies.pop()
             most = SAMPLES
-    report.schedules = report.cut = 0
+    report.forget()
     return True
 
 
@@ -225,10 +242,12 @@ def _account(program: Program, report: Report, execution: Execution, crew: Crew)
     """Count an execution; False when it found something, which ends the search."""
     report.threads = max(report.threads, len(set(execution.choices)))
     report.steps += len(execution.choices)
-    if execution.cut:
-        report.cut += 1
-    else:
+    report.executions += 1
+    report.merged += execution.merged
+    if not execution.cut:
         report.schedules += 1
+    elif not execution.merged:
+        report.cut += 1
     if execution.violation is not None:
         report.violations.append(_shorten(program, execution, crew))
     return execution.violation is None
@@ -283,6 +302,37 @@ def parse_replay(text: str) -> tuple[str, list[int]]:
             raise ExploreError(f"replay string: {part!r} has more steps than any schedule")
         choices += [int(thread) - 1] * int(count)
     return name, choices
+
+
+def _look_closer(
+    program: Program,
+    report: Report,
+    execution: Execution,
+    strategy: Exhaustive | Randomly,
+    crew: Crew,
+) -> None:
+    """Now and then, check that nothing is uncontrolled and that a state is what it was taken for."""
+    if execution.merged:
+        assert isinstance(strategy, Exhaustive)
+        if report.merged % TWICE == 1:
+            _alike(program, execution.choices, strategy.twin, crew)
+    elif not execution.cut and report.executions % TWICE == 1:
+        _again(program, execution, crew)
+
+
+def _alike(program: Program, one: list[int], other: list[int], crew: Crew) -> None:
+    """Go on in the same ways from two schedules that are said to lead to the same state."""
+    for seed in range(WAYS):
+        seen: list[tuple[list[str], Violation | None]] = []
+        for choices in (one, other):
+            watcher = _Watcher(after=len(choices))
+            execution = execute(program, Continuing(choices, seed), crew, on_step=watcher)
+            seen.append((watcher.lines(), execution.violation))
+        if seen[0] != seen[1]:
+            raise ExploreError(
+                f"{program.name}: not the same state after all: {format_replay('', one)} and "
+                f"{format_replay('', other)}"
+            )
 
 
 def _again(program: Program, first: Execution, crew: Crew) -> None:
@@ -351,11 +401,15 @@ def _finding(program: Program, execution: Execution, timeline: list[str]) -> Fin
 class _Watcher:
     """Writes down what each thread does, a line for each function of the reactor that it is in."""
 
-    def __init__(self) -> None:
+    def __init__(self, after: int = 0) -> None:
         self._pieces: list[tuple[str, str, list[str]]] = []
+        self._after = after
 
     def __call__(self, worker: Worker, step: Step) -> None:
         """Take in one step, or an access that was no choice."""
+        self._after -= 1
+        if self._after >= 0:
+            return
         where = worker.where
         last = self._pieces[-1] if self._pieces else None
         if last is None or last[:2] != (worker.name, where):

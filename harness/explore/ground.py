@@ -19,7 +19,7 @@ from reactor.system import System
 from .control import ExploreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from reactor.backends.base import Backend as AnyBackend
     from reactor.descriptor import Descriptor
@@ -318,9 +318,16 @@ class Poller:
         self.timer = float("inf")  # when the kernel's timer goes off
         ground.pollers.append(self)
 
-    def step(self, label: str) -> None:
+    def step(
+        self,
+        label: str,
+        harmless: Callable[[], bool] | None = None,
+        looks: Callable[[], Sequence[str]] | None = None,
+    ) -> None:
         """Announce a change of the poller's state."""
-        self.execution.step(self._key, True, label, None, self._ready)
+        self.execution.step(
+            self._key, True, label, None, self._ready, harmless=harmless, looks=looks
+        )
 
     def _ready(self) -> bool:
         return self.woken or self.execution.now >= self.timer or bool(self._events())
@@ -335,17 +342,27 @@ class Poller:
         }
 
     def changed(self, sock: FakeSocket, events: int) -> None:
-        """A socket became ready for something."""
+        """A socket became ready for something; a level-triggered poller looks for itself."""
+        if not self._edge:
+            return
         fd = sock.fileno()
-        if fd in self.watched and self.sockets[fd] is sock:
-            self.step(f"the kernel notes events {events} of fd {fd}")
-            if self._edge and fd in self.watched:
-                self.pending[fd] = self.pending.get(fd, 0) | events
+
+        def elsewhere() -> bool:
+            return self.watched.get(fd, 0) & events == 0 or self.sockets[fd] is not sock
+
+        self.step(f"the kernel notes events {events} of fd {fd}", harmless=elsewhere)
+        if not elsewhere():
+            self.pending[fd] = self.pending.get(fd, 0) | events
+
+    def _watched_sockets(self) -> list[str]:
+        """What a level-triggered wait looks at."""
+        return [] if self._edge else [self.sockets[fd]._key for fd in self.watched]
 
     def watch(self, sock: FakeSocket, events: int) -> None:
         """Watch a socket for `events`, or no longer for 0."""
         fd = sock.fileno()
-        self.step(f"watches fd {fd} for {events}")
+        looks = (lambda: [sock._key]) if self._edge and events else None
+        self.step(f"watches fd {fd} for {events}", looks=looks)
         if self.closed:
             self.execution.fail("use after close", "the poller is used after close")
         if events:
@@ -370,7 +387,8 @@ class Poller:
 
         label = f"waits in the poller ({'for ever' if timeout is None else f'{timeout:g} s'})"
         try:
-            execution.step(self._key, True, label, enabled, self._ready, timeout != 0)
+            looks = self._watched_sockets
+            execution.step(self._key, True, label, enabled, self._ready, timeout != 0, looks=looks)
         finally:
             self.inside -= 1
             if timeout is not None:

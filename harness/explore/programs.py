@@ -27,21 +27,17 @@ class Program:
         name: what the command line calls it.
         about: the race, in one sentence.
         setup: given a `Stage`, makes the threads and the checks.
-        large: it has so many schedules that they are drawn, unless all are asked for.
     """
 
     name: str
     about: str
     setup: Callable[[Stage], None]
-    large: bool = False
 
 
 PROGRAMS: dict[str, Program] = {}
 
 
-def program(
-    *variants: str, large: bool = False
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def program(*variants: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add a program to the list; with `variants`, once for each, given as second argument."""
 
     def add(setup: Callable[..., None]) -> Callable[..., None]:
@@ -56,7 +52,7 @@ def program(
                 else:
                     setup(stage)
 
-            PROGRAMS[full] = Program(full, about, call, large)
+            PROGRAMS[full] = Program(full, about, call)
         return setup
 
     return add
@@ -97,7 +93,7 @@ def post_post_leader(stage: Stage) -> None:
     stage.rests(context, "a", "b")
 
 
-@program(large=True)
+@program()
 def post_vs_leader_and_follower(stage: Stage) -> None:
     """A post comes while one thread goes to lead and another to follow."""
     context = stage.context()
@@ -142,7 +138,7 @@ def waker_fails_once(stage: Stage) -> None:
     stage.rests(context, "a", "b")
 
 
-@program(large=True)
+@program()
 def handler_posts_while_others_sleep(stage: Stage) -> None:
     """A handler posts two more: threads that sleep help, and nothing stays in the queue."""
     context = stage.context()
@@ -296,7 +292,7 @@ def run_one_beside_run(stage: Stage) -> None:
     stage.rests(context, "a", "b")
 
 
-@program(large=True)
+@program()
 def run_one_leads_and_leaves(stage: Stage) -> None:
     """`run_one` may have been the leader: who stays must take over."""
     context = stage.context()
@@ -315,7 +311,7 @@ def run_one_leads_and_leaves(stage: Stage) -> None:
 # -- Timers
 
 
-@program("edge", "edge-timer", large=True)
+@program("edge", "edge-timer")
 def earlier_timer_vs_wait(stage: Stage, backend: str) -> None:
     """A timer earlier than all others is armed while the leader works out how long to sleep."""
     context = stage.context(backend)
@@ -436,7 +432,7 @@ def cancel_vs_yield(stage: Stage) -> None:
     stage.rests(context)
 
 
-@program(large=True)
+@program()
 def yield_between_runners(stage: Stage) -> None:
     """A task that yields is on the queue at once: another thread may step it before it is put away."""
     context = stage.context()
@@ -503,7 +499,7 @@ def two_edges_one_operation(stage: Stage) -> None:
     stage.rests(context)
 
 
-@program(large=True)
+@program()
 def interest_vs_level_wait(stage: Stage) -> None:
     """A receive parks while another thread is in a level-triggered wait, which must hear of it."""
     context = stage.context("level")

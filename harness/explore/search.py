@@ -1,26 +1,29 @@
-"""Strategies: which schedules of a program are run.
+"""The exhaustive strategy: one schedule of each class of equivalent ones, and no state twice.
 
-`Exhaustive` runs one schedule of each class of equivalent ones: two schedules are equivalent when one
-becomes the other by swapping neighbouring steps that commute (of one thread, or on one key with a
-write among them, steps do not). The method is dynamic partial-order reduction with source sets and
-sleep sets (Flanagan and Godefroid, POPL 2005; Abdulla, Aronis, Jonsson and Sagonas, POPL 2014): after
-each step it looks for the last ones that it conflicts with and that nothing orders before it, and
-notes, at the place where each was taken, a thread with which to begin in order to turn the two
-around. `Randomly` draws priorities with a few change points (PCT: Burckhardt et al., ASPLOS 2010),
-for programs that are too large. `Replaying` follows a list.
+Two schedules are equivalent when one becomes the other by swapping neighbouring steps that commute
+(of one thread, or on one key with a write among them, steps do not). `Exhaustive` runs one of each
+class: dynamic partial-order reduction with source sets and sleep sets (Flanagan and Godefroid, POPL
+2005; Abdulla, Aronis, Jonsson and Sagonas, POPL 2014). After each step it looks for the last ones
+that it conflicts with and that nothing orders before it, and notes, at the place where each was
+taken, a thread with which to begin in order to turn the two around.
+
+An execution that comes to a state from which everything has been run already is given up there
+(stateful partial-order reduction: Yang, Chen, Gopalakrishnan and Kirby, SPIN 2008). What could follow
+is known from the first time: each of those steps is taken for one that conflicts with what led here
+this time, so that nothing is missed that this way would have shown to be turned around. A thread
+that slept the first time, because what begins with it had been run elsewhere, must sleep now too.
 """
 
 from __future__ import annotations
 
-import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .control import ExploreError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from .control import Execution, Step, Worker
+    from .control import Access, Execution, Step, Worker
 
 
 class _Key:
@@ -35,6 +38,31 @@ class _Key:
         self.reads: dict[int, int] = {}  # since that write: thread -> event
         self.read_clock: list[int] = []
 
+    def rivals(self, me: int, clock: list[int], *, write: bool) -> Iterator[tuple[int, int]]:
+        """Yield the last events, and their threads, that an access of `me` is not ordered after."""
+        if write and self.reads:
+            for other, event in self.reads.items():
+                if other != me and clock[other] <= event:
+                    yield event, other
+        elif self.writer not in (-1, me) and clock[self.writer] <= self.write:
+            yield self.write, self.writer
+
+
+class Seen(NamedTuple):
+    """A state from which everything has been run.
+
+    Attributes:
+        sleep: the threads that slept there.
+        steps: a bit for each step of a thread that followed, one way or another.
+        schedules: how many ways to go on from there, as far as they were told apart.
+        choices: a way to get there.
+    """
+
+    sleep: frozenset[int]
+    steps: int
+    schedules: int
+    choices: list[int]
+
 
 class _Node:
     """A state on the way, before the event of the same number.
@@ -45,59 +73,82 @@ class _Node:
         sleep: threads with which everything has been explored from here, one way or another.
         todo: threads to begin with; `done` those that were.
         chosen: the one that goes now.
-        key: what the event concerned; `write` whether it changed that.
+        accesses: what the event did.
         ready: whether a thread blocked on what the step concerns could go on before it.
         clock: after the event: of each thread, how many events are known to come before.
+        state: the number of the state, None if there is none.
+        seen: what will be known of it.
     """
 
     __slots__ = (
+        "accesses",
         "chosen",
         "clock",
         "done",
         "enabled",
-        "key",
         "pending",
         "ready",
+        "seen",
         "sleep",
+        "state",
         "todo",
-        "write",
     )
 
-    def __init__(self, enabled: list[int], sleep: set[int], chosen: int) -> None:
+    def __init__(
+        self, enabled: list[int], sleep: set[int], chosen: int, state: int | None, way: list[int]
+    ) -> None:
         self.enabled = enabled
         self.sleep = sleep
         self.chosen = chosen
         self.todo = {chosen}
         self.done: set[int] = set()
         self.pending: dict[int, Step] = {}
-        self.key = ""
-        self.write = False
+        self.accesses: Sequence[Access] = ()
         self.ready = True
         self.clock: list[int] = []
+        self.state = state
+        self.seen = Seen(frozenset(sleep), 0, 0, way)
 
-    def conflicts(self, step: Step) -> bool:
-        """Tell whether the event and `step` do not commute."""
-        return self.key == step.key and (self.write or step.write)
+    def add(self, steps: int, schedules: int) -> None:
+        """Account for what followed once."""
+        seen = self.seen
+        self.seen = seen._replace(steps=seen.steps | steps, schedules=seen.schedules + schedules)
 
 
 class Exhaustive:
     """Depth first through every class of equivalent schedules.
 
+    Args:
+        merge: give up where a state is reached for the second time.
+
     Attributes:
         complete: there is nothing left to run.
+        states: those from which everything has been run, by number.
+        schedules: how many were run to their end, those included that were given up in a state
+            known already, once for each way that led on from there.
+        twin: where the last execution was given up, the way that led to the same state before.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, merge: bool = True) -> None:
         self.complete = False
+        self.states: dict[int, list[Seen]] = {}
+        self.schedules = 0
+        self.twin: list[int] = []
+        self._merge = merge
         self._path: list[_Node] = []
         self._depth = 0
+        # In which ways the execution could have gone on from its end, and with which steps.
+        self._ways = self._following = 0
         self._keys: dict[str, _Key] = {}
         self._clocks: list[list[int]] = []
         self._sleep: set[int] = set()
+        self._bits: dict[tuple[int, Access], int] = {}
+        self._steps: list[tuple[int, Access]] = []  # by the number of their bit
 
     def begin(self, threads: int) -> None:
         """Prepare for the next execution."""
         self._depth = 0
+        self._ways, self._following = 1, 0
         self._keys = {}
         self._clocks = [[0] * threads for _ in range(threads)]
         self._sleep = set()
@@ -106,8 +157,12 @@ class Exhaustive:
         """Find the next path; there is none when `complete` is true afterwards."""
         path = self._path
         del path[self._depth :]
+        steps, schedules = self._following, self._ways
         while path:
             node = path[-1]
+            for access in node.accesses:
+                steps |= self._bit(node.chosen, access)
+            node.add(steps, schedules)
             node.done.add(node.chosen)
             node.sleep.add(node.chosen)
             left = node.todo - node.done - node.sleep
@@ -115,6 +170,10 @@ class Exhaustive:
                 node.chosen = min(left)
                 return
             path.pop()
+            steps, schedules = node.seen.steps, node.seen.schedules
+            if node.state is not None:
+                self.states.setdefault(node.state, []).append(node.seen)
+        self.schedules = schedules
         self.complete = True
 
     # -- As a `Strategy`
@@ -132,10 +191,19 @@ class Exhaustive:
         else:
             fresh = [item for item in ready if item.index not in self._sleep]
             if not fresh:
+                self._ways = 0
                 return None  # all of this has been seen
+            state: int | None = None
+            if self._merge and len(ready) > 1 and execution.fingerprint is not None:
+                state = execution.fingerprint()
+                if state is not None and self._known(state):
+                    execution.merged = True
+                    return None
             worker = current if current in fresh else fresh[0]
             assert worker is not None
-            node = _Node([item.index for item in ready], self._sleep, worker.index)
+            enabled = [item.index for item in ready]
+            way = execution.choices[:] if state is not None else []
+            node = _Node(enabled, self._sleep, worker.index, state, way)
             self._path.append(node)
         node.pending = {item.index: item.step for item in execution.unfinished()}
         self._take(node, worker)
@@ -162,40 +230,36 @@ class Exhaustive:
         """Account for the step that `worker` takes from `node`."""
         depth, me = self._depth, worker.index
         step = worker.step
-        write = step.changes
+        accesses = step.accesses()
         clock = self._clocks[me]
-        key = self._keys.get(step.key)
-        if key is None:
-            key = self._keys[step.key] = _Key()
-        if write and key.reads:
-            for other, event in key.reads.items():
-                if other != me and clock[other] <= event:
-                    self._turn_around(event, other, worker)
-        elif key.writer not in (-1, me) and clock[key.writer] <= key.write:
-            self._turn_around(key.write, key.writer, worker)
-        if key.write >= 0:
-            _join_into(clock, key.write_clock)
-        if write:
-            if key.reads:
+        touched: list[tuple[_Key, bool]] = []
+        for name, write in accesses:
+            key = self._keys.get(name)
+            if key is None:
+                key = self._keys[name] = _Key()
+            for event, other in key.rivals(me, clock, write=write):
+                self._turn_around(event, other, worker)
+            touched.append((key, write))
+        for key, write in touched:
+            if key.write >= 0:
+                _join_into(clock, key.write_clock)
+            if write and key.reads:
                 _join_into(clock, key.read_clock)
                 key.reads = {}
                 key.read_clock = []
-            clock[me] = depth + 1
-            key.writer, key.write, key.write_clock = me, depth, clock[:]
-        else:
-            clock[me] = depth + 1
-            key.reads[me] = depth
-            key.read_clock = _join(key.read_clock, clock)
-        node.key, node.write = step.key, write
+        clock[me] = depth + 1
+        for key, write in touched:
+            if write:
+                key.writer, key.write, key.write_clock = me, depth, clock[:]
+            else:
+                key.reads[me] = depth
+                key.read_clock = _join(key.read_clock, clock)
+        node.accesses = accesses
         node.clock = clock[:]
         node.ready = step.ready is None or step.ready()
         # Who sleeps wakes up when something happens that its step does not commute with.
-        pending = node.pending
         self._sleep = {
-            other
-            for other in node.sleep
-            if other != me
-            and (pending[other].key != step.key or not (write or pending[other].write))
+            other for other in node.sleep if other != me and not node.pending[other].meets(accesses)
         }
 
     def _turn_around(self, event: int, other: int, worker: Worker) -> None:
@@ -223,7 +287,8 @@ class Exhaustive:
         if me not in known:
             clock = self._clocks[me]
             if not any(
-                clock[first] > index or self._path[index].conflicts(step) for index, first in seen
+                clock[first] > index or step.meets(self._path[index].accesses)
+                for index, first in seen
             ):
                 initials.add(me)
         if initials & (node.todo | node.sleep):
@@ -236,6 +301,46 @@ class Exhaustive:
         else:
             node.todo.update(node.enabled)
 
+    # -- States that were reached before
+
+    def _known(self, state: int) -> bool:
+        """Tell whether all that matters from here on has been run, and account for it."""
+        for seen in self.states.get(state, ()):
+            if seen.sleep <= self._sleep:
+                self._ways, self._following = seen.schedules, seen.steps
+                self.twin = seen.choices
+                self._could_follow(seen.steps)
+                return True
+        return False
+
+    def _could_follow(self, steps: int) -> None:
+        """See to it that steps which may follow are tried before those that they may conflict with.
+
+        What lies between is not at hand, so the thread itself is to begin (Flanagan and
+        Godefroid's rule): what must come before its step is found when it has begun.
+        """
+        while steps:
+            bit = steps & -steps
+            steps ^= bit
+            thread, (name, write) = self._steps[bit.bit_length() - 1]
+            key = self._keys.get(name)
+            if key is None:
+                continue
+            for event, _ in key.rivals(thread, self._clocks[thread], write=write):
+                node = self._path[event]
+                if thread in node.enabled:
+                    node.todo.add(thread)
+                else:
+                    node.todo.update(node.enabled)
+
+    def _bit(self, thread: int, access: Access) -> int:
+        """Return the bit that stands for a step of a thread."""
+        number = self._bits.get((thread, access))
+        if number is None:
+            number = self._bits[thread, access] = len(self._steps)
+            self._steps.append((thread, access))
+        return 1 << number
+
 
 def _join(left: list[int], right: list[int]) -> list[int]:
     if not left:
@@ -246,170 +351,3 @@ def _join(left: list[int], right: list[int]) -> list[int]:
 def _join_into(clock: list[int], other: list[int]) -> None:
     for index, value in enumerate(other):
         clock[index] = max(clock[index], value)
-
-
-class Straight:
-    """Goes on with one thread for as long as it can; the base of the strategies that follow a plan."""
-
-    def begin(self, threads: int) -> None:
-        """Prepare for the next execution."""
-
-    def end(self) -> None:
-        """Nothing to find."""
-
-    def choose(
-        self, execution: Execution, ready: Sequence[Worker], current: Worker | None
-    ) -> Worker | None:
-        """The current thread, else the first."""
-        return current if current in ready else ready[0]
-
-    def released(self, key: str, worker: Worker) -> None:
-        """Does not matter."""
-
-    def barrier(self) -> None:
-        """Does not matter."""
-
-
-class Replaying(Straight):
-    """Follows a list of choices, and goes straight ahead from its end on.
-
-    Args:
-        choices: numbers of threads, one for each step.
-        strict: a choice that cannot be made is an error, else it is left out.
-    """
-
-    def __init__(self, choices: Sequence[int], *, strict: bool = True) -> None:
-        self._choices = choices
-        self._strict = strict
-
-    def choose(
-        self, execution: Execution, ready: Sequence[Worker], current: Worker | None
-    ) -> Worker | None:
-        """The next of the list."""
-        # Accesses that were no choice are in the list too.
-        depth = len(execution.choices)
-        if depth < len(self._choices):
-            for worker in ready:
-                if worker.index == self._choices[depth]:
-                    return worker
-            if self._strict:
-                raise ExploreError(
-                    f"the replay does not fit: at step {depth} thread "
-                    f"{self._choices[depth] + 1} cannot go on"
-                )
-        return super().choose(execution, ready, current)
-
-
-class Switching(Straight):
-    """Goes straight ahead but for some switches: ``{step: thread}``."""
-
-    def __init__(self, switches: dict[int, int]) -> None:
-        self._switches = switches
-
-    def choose(
-        self, execution: Execution, ready: Sequence[Worker], current: Worker | None
-    ) -> Worker | None:
-        """The thread that is switched to, if it can go on."""
-        wanted = self._switches.get(len(execution.choices))
-        for worker in ready:
-            if worker.index == wanted:
-                return worker
-        return super().choose(execution, ready, current)
-
-
-class Bounded(Straight):
-    """Depth first through every schedule with so many preemptions at most.
-
-    Most bugs of this kind need one or two (Musuvathi and Qadeer, PLDI 2007), so this finds at once
-    what is badly broken.
-
-    Args:
-        preemptions: how often a thread may be stopped that could go on.
-
-    Attributes:
-        complete: there is nothing left to run.
-    """
-
-    def __init__(self, preemptions: int) -> None:
-        self.complete = False
-        self._preemptions = preemptions
-        # At each step: the threads that may go, straight ahead first; which of them does; the
-        # preemptions left before it; and whether any but the first is one.
-        self._path: list[tuple[list[int], int, int, bool]] = []
-        self._depth = 0
-
-    def begin(self, threads: int) -> None:
-        """Prepare for the next execution."""
-        self._depth = 0
-
-    def end(self) -> None:
-        """Find the next path."""
-        path = self._path
-        del path[self._depth :]
-        while path:
-            options, index, left, costs = path.pop()
-            if index + 1 < len(options):
-                path.append((options, index + 1, left, costs))
-                return
-        self.complete = True
-
-    def choose(
-        self, execution: Execution, ready: Sequence[Worker], current: Worker | None
-    ) -> Worker | None:
-        """Follow the path, and from its end on go straight ahead."""
-        if self._depth == len(self._path):
-            left = self._preemptions
-            if self._path:
-                _, index, left, costs = self._path[-1]
-                left -= bool(costs and index)
-            costs = current in ready
-            first = current if current is not None and costs else ready[0]
-            others = [item.index for item in ready if item is not first]
-            self._path.append(
-                ([first.index, *(others if left or not costs else ())], 0, left, costs)
-            )
-        options, index, _, _ = self._path[self._depth]
-        self._depth += 1
-        return next(item for item in ready if item.index == options[index])
-
-
-class Randomly(Straight):
-    """PCT: the thread with the highest priority goes; at a few steps, drawn before, it is lowered.
-
-    Args:
-        seed: of the draws; the n-th execution has ``seed + n``.
-        changes: how many change points.
-    """
-
-    def __init__(self, seed: int, changes: int = 3) -> None:
-        self.seed = seed
-        self._changes = changes
-        self._length = 100
-        self._priorities: list[float] = []
-        self._points: set[int] = set()
-
-    def begin(self, threads: int) -> None:
-        """Draw priorities and change points."""
-        rng = random.Random(self.seed)
-        self._priorities = [rng.random() + 1 for _ in range(threads)]
-        self._points = {rng.randrange(self._length) for _ in range(self._changes)}
-
-    def end(self) -> None:
-        """The next draw."""
-        self.seed += 1
-
-    def choose(
-        self, execution: Execution, ready: Sequence[Worker], current: Worker | None
-    ) -> Worker | None:
-        """The one with the highest priority."""
-        depth = len(execution.choices)
-        self._length = max(self._length, depth + 1)
-        worker = max(ready, key=lambda item: self._priorities[item.index])
-        if depth in self._points:
-            self._priorities[worker.index] = -depth / MOST
-            worker = max(ready, key=lambda item: self._priorities[item.index])
-        return worker
-
-
-#: Larger than the number of any step.
-MOST = 1 << 30

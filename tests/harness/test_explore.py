@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import deque
 
@@ -14,7 +15,9 @@ from harness.explore import explorer, programs
 from harness.explore.control import Active, Crew, Execution, ExploreError
 from harness.explore.ground import Ground, Lock
 from harness.explore.programs import PROGRAMS, Program
-from harness.explore.search import Exhaustive, Randomly, Replaying, Straight
+from harness.explore.search import Exhaustive
+from harness.explore.state import Fingerprint
+from harness.explore.strategies import Randomly, Replaying, Straight
 from harness.explore.track import TRACKED, tracking
 from reactor.errors import Cause
 from reactor.scope import CancelScope
@@ -50,10 +53,17 @@ class Everything(Straight):
         self.complete = True
 
 
-def outcomes(threads, strategy):
+def outcomes(threads, strategy, *, keep=True):
     """Run a toy program under every schedule of a strategy.
 
-    Each thread is a list of ``("r", key)``, ``("w", key)`` and ``("lock", name, [...])``.
+    Each thread is a list of ``("r", key)``, ``("w", key)``, ``("if", key, [...])``, which is done if
+    that is not 0, and ``("lock", name, [...])``.
+
+    Args:
+        threads: what each does.
+        strategy: which schedules are run.
+        keep: values and what was read are kept as a history, else only the last of it, so that
+            different ways lead to the same state.
 
     Returns:
         Everything that can come of it (what each thread read, and the values in the end, or a
@@ -64,67 +74,114 @@ def outcomes(threads, strategy):
     with Crew() as crew:
         while not strategy.complete:
             execution = Execution(strategy, set())
+            if isinstance(strategy, Exhaustive):
+                execution.fingerprint = Fingerprint(execution).take
             values = dict.fromkeys("xyz", 0)
-            read: list[list[int]] = [[] for _ in threads]
+            read = [0 for _ in threads]
             locks = {name: Lock(execution) for name in "mn"}
 
-            def work(index, operations, execution=execution, values=values, read=read, locks=locks):
-                for operation in operations:
-                    if operation[0] == "lock":
-                        with locks[operation[1]]:
-                            work(index, operation[2])
-                        continue
-                    kind, key = operation
-                    execution.step(key, kind == "w", f"{kind} {key}")
-                    if kind == "w":
-                        values[key] = values[key] * 10 + index + 1
+            def look(index, key, execution=execution, values=values, read=read):
+                execution.step(key, False, f"r {key}")
+                read[index] = read[index] * 1000 * keep + values[key] + 1
+                return values[key]
+
+            def work(index, operations, execution=execution, values=values, locks=locks, look=look):
+                number = 0
+                while number < len(operations):  # a `for` would hide where it is
+                    kind, key, *more = operations[number]
+                    number += 1
+                    if kind == "lock":
+                        with locks[key]:
+                            work(index, more[0])
+                    elif kind == "if":
+                        if look(index, key):
+                            work(index, more[0])
+                    elif kind == "r":
+                        look(index, key)
                     else:
-                        read[index].append(values[key])
+                        execution.step(key, True, f"w {key}")
+                        values[key] = values[key] * 10 * keep + (index + 1 if keep else 1)
 
             jobs = [
-                (f"t{index}", lambda index=index, work=work: work(index, threads[index]))
-                for index in range(len(threads))
+                (f"t{index}", functools.partial(work, index, operations))
+                for index, operations in enumerate(threads)
             ]
             strategy.begin(len(jobs))
             execution.run(crew, jobs)
+            count += 1
             if not execution.cut:
-                count += 1
                 found.add(
                     execution.violation.kind
                     if execution.violation
-                    else (tuple(map(tuple, read)), tuple(values.values()))
+                    else (tuple(read), tuple(values.values()))
                 )
             strategy.end()
     return found, count
 
 
 plain = st.tuples(st.sampled_from("rw"), st.sampled_from("xy"))
+branch = st.tuples(st.just("if"), st.sampled_from("xy"), st.lists(plain, min_size=1, max_size=2))
 inner = st.tuples(st.just("lock"), st.just("n"), st.lists(plain, min_size=1, max_size=1))
 locked = st.tuples(
     st.just("lock"), st.sampled_from("mn"), st.lists(plain | inner, min_size=1, max_size=2)
 ).filter(lambda item: item[1] == "m" or all(part[0] != "lock" for part in item[2]))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=60)
 @given(
-    st.lists(st.lists(plain | locked, min_size=1, max_size=2), min_size=2, max_size=3).filter(
-        lambda threads: sum(len(str(part)) for part in threads) < 160
-    )
+    st.lists(
+        st.lists(plain | locked | branch, min_size=1, max_size=3), min_size=2, max_size=3
+    ).filter(lambda threads: str(threads).count("'") < 2 * 18),
+    st.booleans(),
 )
-@example([[("w", "x"), ("w", "y")], [("r", "y"), ("r", "x")]])
-@example([[("w", "x")], [("r", "x"), ("r", "y")], [("w", "y")]])
-@example([[("lock", "m", [("w", "x")]), ("w", "y")], [("lock", "m", [("r", "x")]), ("r", "y")]])
+@example([[("w", "x"), ("w", "y")], [("r", "y"), ("r", "x")]], True)
+@example([[("w", "x")], [("r", "x"), ("r", "y")], [("w", "y")]], True)
+@example([[("w", "x")], [("r", "x"), ("r", "y")], [("w", "y")]], False)
+@example(
+    [[("lock", "m", [("w", "x")]), ("w", "y")], [("lock", "m", [("r", "x")]), ("r", "y")]], True
+)
 @example(
     [
         [("lock", "m", [("lock", "n", [("w", "x")])])],
         [("lock", "n", [("w", "x")]), ("lock", "m", [("w", "y")])],
+    ],
+    True,
+)
+def test_the_reduction_loses_no_outcome(threads, keep):
+    """What every schedule can come to, the reduced searches come to as well, and with fewer."""
+    everything, many = outcomes(threads, Everything(), keep=keep)
+    for merge in (False, True):
+        reduced, few = outcomes(threads, Exhaustive(merge=merge), keep=keep)
+        assert reduced == everything
+        assert few <= many
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(
+        st.lists(plain | locked | branch, min_size=2, max_size=4), min_size=2, max_size=3
+    ).filter(lambda threads: str(threads).count("'") < 2 * 22)
+)
+@example([[("w", "x"), ("r", "x"), ("w", "x")], [("w", "x")], [("r", "x")]])
+@example(
+    [
+        [("w", "z"), ("lock", "m", [("w", "y")]), ("w", "y")],
+        [("w", "z"), ("w", "x"), ("r", "z"), ("w", "y")],
+        [("if", "y", [("w", "x")]), ("r", "z")],
     ]
 )
-def test_the_reduction_loses_no_outcome(threads):
-    """What every schedule can come to, the reduced search comes to as well, and with fewer."""
-    everything, many = outcomes(threads, Everything())
-    reduced, few = outcomes(threads, Exhaustive())
-    assert reduced == everything
+@example(
+    [
+        [("w", "x"), ("lock", "m", [("r", "z")])],
+        [("r", "z"), ("r", "z")],
+        [("lock", "m", [("w", "y"), ("r", "x")]), ("r", "z"), ("w", "z")],
+    ]
+)
+def test_giving_up_in_a_known_state_loses_no_outcome(threads):
+    """Programs too large for every schedule: with and without it, the same comes of them."""
+    apart, many = outcomes(threads, Exhaustive(merge=False), keep=False)
+    merged, few = outcomes(threads, Exhaustive(), keep=False)
+    assert merged == apart
     assert few <= many
 
 
