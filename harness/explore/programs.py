@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -496,6 +497,21 @@ def two_edges_one_operation(stage: Stage) -> None:
             sorted(b"".join(pieces)) == list(b"xy"), "lost byte", f"received {pieces}"
         )
     )
+    stage.rests(context)
+
+
+@program("edge", "level")
+def edge_during_an_empty_call(stage: Stage, backend: str) -> None:
+    """A call finds nothing while another thread leads and takes in the edge of what comes then."""
+    context = stage.context(backend)
+    sock, remote = stage.socket(context)
+    with context.scheduler.mutex:
+        sock._descriptor.register()  # by an earlier receive
+    context.spawn(stage.say, "recv", sock.recv, 10)
+    context.post(functools.partial(remote.arrive, b"x"))
+    for name in ("run-1", "run-2"):
+        stage.thread(name, context.run)
+    stage.check(stage.ended, "recv", "b'x'")
     stage.rests(context)
 
 

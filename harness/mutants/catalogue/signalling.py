@@ -416,7 +416,7 @@ MUTANTS = (
                 """,
             ),
         ),
-        (program("edge-vs-call-that-finds-nothing"),),
+        (program("edge-during-an-empty-call-edge"),),
     ),
     Mutant(
         "an-edge-before-the-park-is-not-seen",
