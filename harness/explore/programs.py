@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import types
 import functools
+import types
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .stage import Stage
 
 
-@program(large=True)
+@program()
 def wake_up_on_its_way_vs_close(stage: Stage) -> None:
     """A post has decided to wake the leader, who returns by itself, runs out of work and is closed."""
     context = stage.context()
@@ -49,21 +49,6 @@ def bounded_run_leads_and_leaves(stage: Stage) -> None:
     stage.thread("run-for", context.run_for, 1)
     stage.thread("run", context.run)
     stage.check(stage.ended, "sleep", "None")
-    stage.rests(context)
-
-
-@program(large=True)
-def edge_vs_call_that_finds_nothing(stage: Stage) -> None:
-    """Data arrives, and another thread hears of it, while a receive is in a call that finds nothing."""
-    context = stage.context()
-    sock, remote = stage.socket(context)
-    context.spawn(stage.say, "recv", sock.recv, 10)
-    with context.scheduler.mutex:
-        sock._descriptor.register()  # as after an earlier receive: the poller reports the edge
-    stage.thread("run-1", context.run)
-    stage.thread("run-2", context.run)
-    stage.thread("arrive", remote.arrive, b"x")
-    stage.check(stage.ended, "recv", "b'x'")
     stage.rests(context)
 
 

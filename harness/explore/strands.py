@@ -41,7 +41,7 @@ def strand_post_vs_hand_on(stage: Stage) -> None:
     stage.rests(context, "a", "b")
 
 
-@program(large=True)
+@program()
 def strand_task_vs_post(stage: Stage) -> None:
     """A task of a strand goes on beside a posted call: its steps and the call exclude each other."""
     context = stage.context()

@@ -11,10 +11,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness.explore import explorer
+from harness.explore import explorer, programs
 from harness.mutants.catalogue import signalling
 
 MUTANTS = {mutant.name: mutant for mutant in signalling.MUTANTS}
@@ -36,7 +37,7 @@ REVERSALS = [
 EXECUTIONS = 700
 
 
-def command(folder: Path, *args: str) -> tuple[int, dict]:
+def command(folder: Path, *args: str) -> tuple[int, dict[str, Any]]:
     """Run ``reactorlab explore`` on the copy of the library in `folder`."""
     root = Path(__file__).parents[2]
     path = os.pathsep.join([str(folder), str(root)])
@@ -71,5 +72,5 @@ def test_a_reversal_is_found(what, name, tmp_path):
 @pytest.mark.parametrize("name", sorted({MUTANTS[name].dies[0].name for _, name in REVERSALS}))
 def test_nothing_is_found_unless_something_is_reversed(name):
     """The same programs, in as many executions, on the code as it is."""
-    report = explorer.explore(explorer.programs.get(name), limit=EXECUTIONS)
+    report = explorer.explore(programs.get(name), limit=EXECUTIONS)
     assert report.violations == []

@@ -11,7 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from harness.explore.control import Execution, Step, Stopped, Violation
-from harness.explore.search import Straight
+from harness.explore.strategies import Straight
 from harness.explore.track import TrackedQueue
 from reactor.scheduler import TURN
 

@@ -435,7 +435,7 @@ MUTANTS = (
                 "",
             ),
         ),
-        (program("edge-vs-call-that-finds-nothing"),),
+        (program("edge-during-an-empty-call-edge"),),
     ),
     Mutant(
         "a-task-is-put-away-after-it-has-parked",
