@@ -41,8 +41,10 @@ def _rebuild(
     kind: type[BaseException], args: tuple[object, ...], fields: dict[str, object]
 ) -> BaseException:
     error = kind.__new__(kind)
-    base = OSError if issubclass(kind, OSError) else BaseException
-    base.__init__(error, *args)  # of an OSError it also sets the errno
+    if isinstance(error, OSError):
+        OSError.__init__(error, *args)  # sets the errno too
+    else:
+        BaseException.__init__(error, *args)
     error.__dict__.update(fields)
     return error
 
