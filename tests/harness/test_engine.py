@@ -22,6 +22,7 @@ ALONE = {
     "stops-the-fork-server",
     "leaves-a-process",
     "passes-with-even-seeds",
+    "makes-a-folder-and-hangs",
 }
 
 

@@ -46,6 +46,7 @@ class SchedulerMachine(SchedulerRules):
     def nothing_went_wrong(self):
         self.check()
         for job in self.world.jobs:
+            assert not (job.must and job.waiting), f"{job.name} was ended, and waits"
             assert not (job.told and job.waiting), f"{job.name} waits again: the cancel is lost"
             if job.waiting and not job.parked:
                 job.parked = self.world.tick()
