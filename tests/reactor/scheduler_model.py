@@ -395,6 +395,8 @@ class World:
             self.surfaced += [str(error) for error in errors.exceptions]
         except Boom as exc:
             self.surfaced.append(str(exc))
+        if self.turns:
+            self.fail("use after close", f"{list(self.turns.values())} still run")
 
     def leave(self) -> None:
         """Give everything back, whatever state it is in."""

@@ -360,7 +360,7 @@ class SchedulerRules(RuleBasedStateMachine):
 
         self.do("restart", restart, steps)
 
-    @precondition(lambda self: self.idle() and not self.world.closing and self.count > 15)
+    @precondition(lambda self: self.idle() and not self.world.closing and self.count > 8)
     @rule(steps=STEPS, sure=st.sampled_from([False, False, True]))
     def close_context(self, steps, sure):
         if sure:

@@ -125,6 +125,8 @@ class SchedulerMachine(SchedulerRules):
                 continue
             if job.deadline <= world.run.now:
                 raise AssertionError(f"{job.name} was due")
+            if any("boom" in other.ends for other in job.among):
+                raise AssertionError(f"{job.name} waits beside one that failed")
             op = job.task.operation
             sock = job.sock
             if sock is not None and sock.fake.readiness() & op.slot.direction:
