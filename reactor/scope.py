@@ -15,6 +15,7 @@ import math
 from typing import TYPE_CHECKING, Any, Self
 
 from .errors import Cause, OperationCancelled, ReactorError
+from .operation import DEFERRED, PARKED
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -99,12 +100,17 @@ class CancelScope:
 
     def cancel(self) -> None:
         """Cancel everything inside, from any thread; does nothing the second time."""
-        task = self._task
-        if task is None:
+        if self._task is None:
+            # No mutex is its own yet. Entering says whose it is before it looks whether it is
+            # cancelled, and this the other way round, so one of the two sees the other.
             self.cancel_called = True
-            return
-        with task.scheduler.mutex:
-            self._cancel(Cause.CANCEL)
+        task = self._task
+        if task is not None:
+            with task.scheduler.mutex:
+                if self.cancel_called:
+                    self.interrupt_inside()
+                else:
+                    self._cancel(Cause.CANCEL)
 
     def reached(self) -> bool:
         """Tell whether this scope or one around it, up to a shield, is cancelled."""
@@ -209,7 +215,13 @@ class CancelScope:
                 self._refresh(task)
                 # Looked up once: a thread that steps the task takes it away without the mutex.
                 operation = task.operation
-                if task.interrupted and operation is not None:
+                if (
+                    task.interrupted
+                    and operation is not None
+                    and (operation.state is PARKED or operation.state is DEFERRED)
+                ):
+                    # First: once the operation is claimed, another thread may step the task.
+                    task.scoped = True
                     operation.claim(scope.reason())
             pending.extend(
                 child for child in scope._children if not child._shield or scope._closing(task)

@@ -700,5 +700,24 @@ def close_vs_spawn(stage: Stage) -> None:
     stage.check(check)
 
 
+@program(large=True)
+def scope_cancel_vs_resume(stage: Stage) -> None:
+    """A scope ends a receive that another thread resumes at once: the scope must know it for its own."""
+    context = stage.context()
+    sock, _ = stage.socket(context)
+    scope = reactor.CancelScope()
+
+    async def receive() -> None:
+        with scope:
+            await sock.recv(10)
+
+    context.spawn(stage.say, "block", receive)
+    for number in (1, 2):
+        stage.thread(f"run-{number}", context.run)
+    stage.thread("cancel", scope.cancel)
+    stage.check(stage.ended, "block", "None")
+    stage.rests(context)
+
+
 # They join the list when they are imported.
 from . import races, strands  # noqa: E402, F401 - it is those that are wanted, not the names

@@ -734,3 +734,25 @@ def test_scopes_are_left_in_reverse_order(spec):
 def test_a_scope_belongs_to_a_task(make):
     with pytest.raises(ReactorError, match="inside a task"):
         make().__enter__()
+
+
+def test_law_1_what_its_socket_ended_is_not_ended_by_the_deadline_that_passes_meanwhile(
+    spec, clock
+):
+    """`cancel` says that it ended one, so the receive must say so, though the time is over when it runs."""
+    seen: list[object] = []
+
+    async def main():
+        left, right = StreamSocket.pair()
+        with left, right:
+            try:
+                with reactor.timeout(1) as scope:
+                    context = reactor.current_context()
+                    context.post(lambda: seen.append(left.cancel()))
+                    context.post(scope.reschedule, 0)
+                    await left.recv(1)
+            except OperationCancelled as exc:
+                seen.append(exc.cause_name)
+
+    run(main, spec, clock)
+    assert seen == [1, "cancel"]
