@@ -98,6 +98,13 @@ def mutants(session: nox.Session) -> None:
 
 
 @nox.session(default=False, venv_backend="venv")
+def kernel(session: nox.Session) -> None:
+    """Hold the simulated kernel against this one: `nox -s kernel -- --programs 20000 --seed 1`."""
+    session.install(".[test]")
+    session.run("python", "-m", "harness.kernel.verify", *session.posargs)
+
+
+@nox.session(default=False, venv_backend="venv")
 def docs(session: nox.Session) -> None:
     """Write the generated pages again, and check the links of the docs."""
     session.install(".[test]")

@@ -1,0 +1,141 @@
+"""poll(2) and select(2): they remember nothing, and look at numbers and not at descriptions."""
+
+from __future__ import annotations
+
+import errno
+import math
+from typing import TYPE_CHECKING, Any
+
+from ..description import ERR, HUP, IN, NVAL, OUT, PRI, fail
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..kernel import Kernel
+
+#: The size of CPython's sets on every system that is supported.
+FD_SETSIZE = 1024
+_INT_MAX = (1 << 31) - 1
+
+#: What select(2) calls readable, writable and exceptional (fs/select.c).
+_SETS = (IN | HUP | ERR, OUT | ERR, PRI)
+
+
+class Poll:
+    """`select.poll` over the model."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._wanted: dict[int, int] = {}
+        self._busy = False
+
+    def register(self, fd: Any, eventmask: int = IN | PRI | OUT) -> None:
+        """Ask for `eventmask`, or change what was asked for."""
+        self._wanted[_number(fd)] = eventmask
+
+    def modify(self, fd: Any, eventmask: int) -> None:
+        """Change what was asked for.
+
+        Raises:
+            OSError: ENOENT, it was not registered.
+        """
+        if _number(fd) not in self._wanted:
+            raise fail(errno.ENOENT)
+        self._wanted[_number(fd)] = eventmask
+
+    def unregister(self, fd: Any) -> None:
+        """Ask for it no more.
+
+        Raises:
+            KeyError: it was not registered.
+        """
+        del self._wanted[_number(fd)]
+
+    def _look(self, wanted: dict[int, int]) -> list[tuple[int, int]]:
+        found = []
+        for fd, events in wanted.items():
+            if not self._kernel.is_open(fd):
+                found.append((fd, NVAL))
+            elif mask := self._kernel.get(fd).mask() & (events | ERR | HUP):
+                found.append((fd, mask))
+        return found
+
+    def poll(self, timeout: float | None = None) -> list[tuple[int, int]]:
+        """poll(2), `timeout` in milliseconds, rounded up as CPython does.
+
+        Raises:
+            OverflowError: the timeout is more than an int of milliseconds.
+            RuntimeError: another thread is inside.
+        """
+        if self._busy:
+            raise RuntimeError("concurrent poll() invocation")
+        seconds: float | None = None
+        if timeout is not None and timeout >= 0:
+            if math.ceil(timeout) > _INT_MAX:
+                raise OverflowError("timeout is too large")
+            seconds = math.ceil(timeout) / 1000
+        # The kernel is given the list as it is now; what is registered meanwhile is not seen.
+        wanted = dict(self._wanted)
+        found = self._look(wanted)
+        if not found and seconds != 0:
+            self._busy = True
+            try:
+                numbers = ", ".join(map(str, wanted))
+                self._kernel.sleep(lambda: self._look(wanted), seconds, f"poll of {numbers}")
+            finally:
+                self._busy = False
+            found = self._look(wanted)
+        self._kernel.record("poll", seconds, found)
+        return found
+
+
+def select(
+    kernel: Kernel,
+    readers: Iterable[Any],
+    writers: Iterable[Any],
+    exceptional: Iterable[Any],
+    timeout: float | None,
+) -> tuple[list[Any], list[Any], list[Any]]:
+    """`select.select` over the model, `timeout` in seconds.
+
+    Raises:
+        OSError: EBADF, one of the numbers is not open; EINVAL, the timeout is too long for it.
+        ValueError: a number is negative, or does not fit into the sets.
+    """
+    asked = [list(readers), list(writers), list(exceptional)]
+    for item in (item for items in asked for item in items):
+        number = _number(item)
+        if number < 0:
+            raise ValueError(f"file descriptor cannot be a negative integer ({number})")
+        if number >= FD_SETSIZE:
+            raise ValueError("filedescriptor out of range in select()")
+    if timeout is not None and timeout < 0:
+        raise ValueError("timeout must be non-negative")
+    limit = kernel.dialect.select_limit
+    if limit and timeout is not None and timeout > limit:
+        raise fail(errno.EINVAL)
+
+    def look() -> tuple[list[Any], list[Any], list[Any]]:
+        first, second, third = (
+            [item for item in items if kernel.get(_number(item)).mask() & which]
+            for items, which in zip(asked, _SETS, strict=True)
+        )
+        return first, second, third
+
+    def ready() -> bool:
+        # A number that is closed during the wait: Linux holds the description and reports it at
+        # the end, others differ (POSIX leaves it open). Here it is told at once, as EBADF.
+        numbers = {_number(item) for items in asked for item in items}
+        return not all(map(kernel.is_open, numbers)) or any(look())
+
+    found = look()
+    if not any(found) and timeout != 0:
+        numbers = ", ".join(str(_number(item)) for items in asked for item in items)
+        kernel.sleep(ready, timeout, f"select of {numbers}")
+        found = look()
+    kernel.record("select", timeout, *([_number(item) for item in items] for items in found))
+    return found
+
+
+def _number(fd: Any) -> int:
+    return fd if isinstance(fd, int) else int(fd.fileno())

@@ -1,0 +1,267 @@
+"""Threads under a baton: one runs at a time, and they change places only where one of them waits.
+
+A virtual thread is a real one, so that any code can run in it, but it runs only while it holds the
+baton. Who waits hands over what it waits for, as a function that looks; whoever gives the baton on
+looks for it, so no wake-up can be forgotten. Time moves when everybody waits, and then to the next
+moment for which somebody asked. When nobody asked for one either, that is a deadlock, and an error.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from .kernel import Kernel
+
+T = TypeVar("T")
+
+
+class DeadlockError(RuntimeError):
+    """Every thread of a simulated kernel waits, and nothing is left that could wake one."""
+
+
+class VirtualThread:
+    """One thread of a simulated kernel.
+
+    Attributes:
+        name: for people.
+        ident: a number that is the same in every run, from 1.
+    """
+
+    def __init__(self, baton: Baton, name: str, ident: int) -> None:
+        self._baton = baton
+        self.name = name
+        self.ident = ident
+        self.done = False
+        self.gate = threading.Lock()
+        self.gate.acquire()
+        # What it waits for; None while it does not wait.
+        self.ready: Callable[[], object] | None = None
+        self.deadline: int | None = None
+        self.what = ""
+        self.came = False
+        self.doomed: str | None = None
+        self.raised: BaseException | None = None
+
+    def join(self) -> None:
+        """Wait, in virtual time, until it has ended.
+
+        Raises:
+            BaseException: what its function raised.
+        """
+        self._baton.sleep(lambda: self.done, None, f"the end of {self.name}")
+        if self.raised is not None:
+            raised, self.raised = self.raised, None
+            raise raised
+
+
+class Baton:
+    """Who runs, and who is next."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._local = threading.local()
+        self._idents = 0
+        self.threads: list[VirtualThread] = []
+
+    def _new(self, name: str) -> VirtualThread:
+        self._idents += 1
+        thread = VirtualThread(self, name, self._idents)
+        self.threads.append(thread)
+        return thread
+
+    def current(self) -> VirtualThread:
+        """Return the calling thread; the first one that asks becomes the main thread.
+
+        Raises:
+            RuntimeError: the caller is a thread that the kernel does not know.
+        """
+        thread: VirtualThread | None = getattr(self._local, "thread", None)
+        if thread is None:
+            if self._idents:
+                name = threading.current_thread().name
+                raise RuntimeError(f"{name} is not a thread of this kernel: start it with `spawn`")
+            thread = self._local.thread = self._new("main")
+        return thread
+
+    def spawn(self, name: str, function: Callable[[], object]) -> VirtualThread:
+        """Start a thread; it runs for the first time when the others wait."""
+        self.current()
+        thread = self._new(name)
+
+        def body() -> None:
+            thread.gate.acquire()
+            self._local.thread = thread
+            try:
+                function()
+            except BaseException as exc:  # noqa: BLE001 - handed to who joins
+                thread.raised = exc
+            thread.done = True
+            self.threads.remove(thread)
+            if self.threads:
+                self._next().gate.release()
+
+        threading.Thread(target=body, name=name, daemon=True).start()
+        return thread
+
+    def sleep(self, ready: Callable[[], object], deadline: int | None, what: str) -> bool:
+        """Wait until `ready()` is true or the clock shows `deadline`, in nanoseconds.
+
+        Returns:
+            False when it was the deadline.
+
+        Raises:
+            DeadlockError: everybody waits, for ever.
+        """
+        me = self.current()
+        me.ready, me.deadline, me.what = ready, deadline, what
+        chosen = self._next()
+        if chosen is not me:
+            chosen.gate.release()
+            me.gate.acquire()
+        if me.doomed is not None:
+            doomed, me.doomed = me.doomed, None
+            raise DeadlockError(doomed)
+        return me.came
+
+    def pass_on(self) -> None:
+        """Let another thread run, if one can."""
+        self.sleep(lambda: True, None, "its turn")
+
+    def _next(self) -> VirtualThread:
+        """Choose who runs now, moving the clock when nobody can."""
+        kernel = self._kernel
+        while True:
+            able = [thread for thread in self.threads if thread.ready is None or thread.ready()]
+            late = [
+                thread
+                for thread in self.threads
+                if thread not in able
+                and thread.deadline is not None
+                and thread.deadline <= kernel.now
+            ]
+            if able or late:
+                among = able or late
+                chosen = among[0] if len(among) == 1 else kernel.random.choice(among)
+                chosen.came = chosen in able
+                chosen.ready = None
+                return chosen
+            dues = [thread.deadline for thread in self.threads if thread.deadline is not None]
+            due = kernel.next_timer()
+            if due is not None:
+                dues.append(due)
+            if not dues:
+                return self._doom()
+            kernel.move_clock(min(dues))
+
+    def _doom(self) -> VirtualThread:
+        """End every wait with an error that says who waits for what; the main thread hears first."""
+        lines = [f"{thread.name} waits for {thread.what}" for thread in self.threads]
+        message = "deadlock: " + "; ".join(lines)
+        for thread in self.threads:
+            thread.doomed = message
+            thread.ready = None
+        return self.threads[0]
+
+
+class VirtualLock:
+    """`threading.Lock` under the baton."""
+
+    def __init__(self, baton: Baton) -> None:
+        self.baton = baton
+        self._owner: VirtualThread | None = None
+
+    def acquire(self) -> bool:
+        """As `threading.Lock.acquire`."""
+        me = self.baton.current()
+        if self._owner is not None:
+            self.baton.sleep(self._free, None, f"a lock that {self._owner.name} holds")
+        self._owner = me
+        return True
+
+    def _free(self) -> bool:
+        return self._owner is None
+
+    def release(self) -> None:
+        """As `threading.Lock.release`."""
+        if self._owner is None:
+            raise RuntimeError("release of a lock that nobody holds")
+        self._owner = None
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None:
+        self.release()
+
+
+class VirtualCondition:
+    """`threading.Condition` under the baton."""
+
+    def __init__(self, kernel: Kernel, lock: VirtualLock) -> None:
+        self._kernel = kernel
+        self._lock = lock
+        self._waiting: list[list[bool]] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """As `threading.Condition.wait`, seconds."""
+        notified = [False]
+        self._waiting.append(notified)
+        self._lock.release()
+        try:
+            return self._kernel.sleep(lambda: notified[0], timeout, "a condition")
+        finally:
+            if notified in self._waiting:
+                self._waiting.remove(notified)
+            self._lock.acquire()
+
+    def notify(self, n: int = 1) -> None:
+        """As `threading.Condition.notify`."""
+        for notified in self._waiting[:n]:
+            notified[0] = True
+        del self._waiting[:n]
+
+    def notify_all(self) -> None:
+        """As `threading.Condition.notify_all`."""
+        self.notify(len(self._waiting))
+
+
+class VirtualExecutor(ThreadPoolExecutor):
+    """A pool whose calls each run in a virtual thread of their own."""
+
+    def __init__(self, baton: Baton) -> None:
+        super().__init__(1)
+        self._baton = baton
+        self._started: list[VirtualThread] = []
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """As `concurrent.futures.Executor.submit`."""
+        future: Future[T] = Future()
+
+        def work() -> None:
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except BaseException as exc:  # noqa: BLE001 - that is what a future is for
+                future.set_exception(exc)
+
+        number = len(self._started) + 1
+        self._started.append(self._baton.spawn(f"worker {number}", work))
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - the base class has it so
+        """As `concurrent.futures.Executor.shutdown`; what was submitted runs in any case."""
+        if wait:
+            for thread in self._started:
+                thread.join()
+        super().shutdown(wait=wait, cancel_futures=cancel_futures)

@@ -1,0 +1,237 @@
+"""The model and the live kernel agree on random programs of raw calls, and a broken model does not."""
+
+from __future__ import annotations
+
+import errno
+import json
+from dataclasses import replace
+
+import pytest
+
+from harness.kernel import dialects
+from harness.kernel.counters import EventFd
+from harness.kernel.datagram import DatagramSocket
+from harness.kernel.description import ERR, HUP, IN, NVAL, OUT
+from harness.kernel.kernel import Kernel
+from harness.kernel.local import UnixSocket
+from harness.kernel.pipe import PipeReader, _Slots
+from harness.kernel.pollers.epoll import ONESHOT, EpollInstance, Registration
+from harness.kernel.pollers.level import Poll
+from harness.kernel.tcp import TcpSocket
+from harness.kernel.verify.__main__ import main
+from harness.kernel.verify.compare import Comparison, native_dialect
+from harness.kernel.verify.programs import Disagreement, from_text, to_text, verify
+
+PROGRAMS = 300
+SEED = 4
+#: Most a broken model may need until it is found out.
+PATIENCE = 1500
+
+linux_only = pytest.mark.skipif(
+    native_dialect() != "linux", reason="only the Linux dialect has been held to its kernel so far"
+)
+
+
+@linux_only
+def test_model_and_kernel_agree():
+    with Comparison() as comparison:
+        verify(comparison, PROGRAMS, SEED)
+
+
+# -- Ten and more ways to break the model
+
+
+def lets_oneshot_fire_again(monkeypatch):
+    real = EpollInstance.collect
+
+    def collect(self, most):
+        found = real(self, most)
+        for item in self.registrations.values():
+            if item.events & ONESHOT:
+                item.events |= IN | OUT
+        return found
+
+    monkeypatch.setattr(EpollInstance, "collect", collect)
+
+
+def takes_edges_for_levels(monkeypatch):
+    monkeypatch.setattr("harness.kernel.pollers.epoll.EDGE", 0)
+
+
+def hears_only_what_was_asked(monkeypatch):
+    """ERR and HUP come unasked."""
+    monkeypatch.setattr(
+        Registration,
+        "ready_events",
+        lambda self: self.description.mask() & (self.events & ~(ERR | HUP)),
+    )
+
+
+def forgets_a_registration_with_its_number(monkeypatch):
+    """As if epoll kept numbers, as kqueue does, and not descriptions."""
+    real = Kernel.close
+
+    def close(self, number):
+        description = self.get(number)
+        for watcher in list(description._watchers):
+            if isinstance(watcher, Registration) and watcher.fd == number:
+                watcher.gone()
+        real(self, number)
+
+    monkeypatch.setattr(Kernel, "close", close)
+
+
+def closes_with_fin_on_unread_input(monkeypatch):
+    changed = replace(dialects.LINUX, unread_close_resets=False)
+    monkeypatch.setitem(dialects.DIALECTS, "linux", changed)
+
+
+def calls_every_reset_a_reset(monkeypatch):
+    """After FIN it is EPIPE."""
+    real = TcpSocket._reset
+    monkeypatch.setattr(
+        TcpSocket,
+        "_reset",
+        lambda self, code: real(self, errno.ECONNRESET if code == errno.EPIPE else code),
+    )
+
+
+def keeps_so_error(monkeypatch):
+    monkeypatch.setattr(TcpSocket, "take_error", lambda self: self.error)
+
+
+def closes_a_unix_peer_softly(monkeypatch):
+    """Unread input at the end of the one is a reset for the other."""
+    real = UnixSocket._gone
+    monkeypatch.setattr(UnixSocket, "_gone", lambda self, *, unread: real(self, unread=False))
+
+
+def never_tells_a_unix_writer_of_room(monkeypatch):
+    monkeypatch.setattr(UnixSocket, "wake_writers", lambda self: None)
+
+
+def hides_the_end_of_a_pipe(monkeypatch):
+    real = PipeReader.mask
+    monkeypatch.setattr(PipeReader, "mask", lambda self: real(self) & ~HUP)
+
+
+def never_fills_the_last_page(monkeypatch):
+    def put(self, data):
+        taken = 0
+        while taken < len(data) and not self.full:
+            piece = data[taken : taken + 4096]
+            self._slots.append([0, piece])
+            taken += len(piece)
+        return taken
+
+    monkeypatch.setattr(_Slots, "put", put)
+
+
+def hands_out_the_highest_number(monkeypatch):
+    def allocate(self, description):
+        number = max(self._table) + 1
+        self._table[number] = description
+        description.references += 1
+        return number
+
+    monkeypatch.setattr(Kernel, "allocate", allocate)
+
+
+def overflows_an_eventfd(monkeypatch):
+    monkeypatch.setattr(EventFd, "mask", lambda self: OUT | (IN if self.count else 0))
+
+
+def calls_a_closed_number_fine(monkeypatch):
+    real = Poll._look
+
+    def look(self, wanted):
+        return [(fd, mask) for fd, mask in real(self, wanted) if mask != NVAL]
+
+    monkeypatch.setattr(Poll, "_look", look)
+
+
+def merges_datagrams(monkeypatch):
+    def receive(self, size, flags=0):
+        data = b"".join(item for item, _ in self.queue)
+        if not data:
+            return real(self, size, flags)
+        self.queue.clear()
+        return data[:size], None
+
+    real = DatagramSocket.receive
+    monkeypatch.setattr(DatagramSocket, "receive", receive)
+
+
+MUTANTS = [
+    lets_oneshot_fire_again,
+    takes_edges_for_levels,
+    hears_only_what_was_asked,
+    forgets_a_registration_with_its_number,
+    closes_with_fin_on_unread_input,
+    calls_every_reset_a_reset,
+    keeps_so_error,
+    closes_a_unix_peer_softly,
+    never_tells_a_unix_writer_of_room,
+    hides_the_end_of_a_pipe,
+    never_fills_the_last_page,
+    hands_out_the_highest_number,
+    overflows_an_eventfd,
+    calls_a_closed_number_fine,
+    merges_datagrams,
+]
+
+
+@linux_only
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
+def test_a_broken_model_is_found_out(mutant, monkeypatch):
+    mutant(monkeypatch)
+    with Comparison() as comparison, pytest.raises(Disagreement):
+        verify(comparison, PATIENCE, SEED, shrink=False)
+
+
+# -- The command
+
+
+@linux_only
+def test_the_command_tells_what_it_did(capsys):
+    assert main(["--programs", "3", "--seed", "9", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["programs"], told["seed"], told["difference"]) == (3, 9, None)
+
+
+@linux_only
+def test_a_difference_is_shrunk_saved_and_replayed(monkeypatch, tmp_path, capsys):
+    file = tmp_path / "program.json"
+    with monkeypatch.context() as broken:
+        hides_the_end_of_a_pipe(broken)
+        assert main(["--programs", "500", "--seed", "1", "--save", str(file)]) == 1
+        program = from_text(file.read_text(encoding="utf-8"))
+        assert len(program) <= 4  # the shortest that Hypothesis is let to draw
+        assert main(["--replay", str(file)]) == 1
+    assert main(["--replay", str(file)]) == 0
+    assert "live:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--programs", "0"],
+        ["--seed", "-1"],
+        ["--replay", "nowhere.json"],
+    ],
+    ids=" ".join,
+)
+def test_a_bad_command_line_is_one_line_and_code_2(words, capsys):
+    assert main(words) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_program_is_read_back_as_written():
+    program = [("pipe", 1, 2, 3), ("close", 0, 0, 0)]
+    assert from_text(to_text(program)) == program
+
+
+@pytest.mark.parametrize("text", ["{}", "[[1]]", '[["no-such-call", 0, 0, 0]]', "]"])
+def test_what_is_no_program_is_refused(text):
+    with pytest.raises(ValueError):
+        from_text(text)
