@@ -1,0 +1,328 @@
+"""The model by itself: numbers, the clock, threads, and what its sockets say."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from dataclasses import fields
+from functools import partial
+
+import pytest
+
+from harness.kernel import DIALECTS, DeadlockError, Kernel, SimulatedSocket, SimulatedSystem
+from harness.kernel.description import RegularFile
+from harness.kernel.pollers import kqueue as kq
+from harness.kernel.pollers.level import FD_SETSIZE
+from harness.kernel.sockets import socketpair, unlink
+from reactor.errors import Unsupported
+
+
+@pytest.fixture
+def kernel():
+    return Kernel()
+
+
+def tcp_pair(kernel):
+    listener = SimulatedSocket(kernel)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(4)
+    client = SimulatedSocket(kernel)
+    client.connect(listener.getsockname())
+    server, _ = listener.accept()
+    listener.close()
+    return client, server
+
+
+def code_of(call, *args):
+    with pytest.raises(OSError) as caught:
+        call(*args)
+    return caught.value.errno
+
+
+# -- Numbers
+
+
+def test_the_lowest_free_number_is_given(kernel):
+    first, second, third = (SimulatedSocket(kernel) for _ in range(3))
+    assert [sock.fileno() for sock in (first, second, third)] == [3, 4, 5]
+    second.close()
+    assert SimulatedSocket(kernel).fileno() == 4
+
+
+def test_out_of_numbers_is_emfile_and_accept_keeps_the_connection(kernel):
+    listener = SimulatedSocket(kernel)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(1)
+    client = SimulatedSocket(kernel)
+    client.connect(listener.getsockname())
+    kernel.nofile = 5
+    assert code_of(listener.accept) == errno.EMFILE
+    assert code_of(socketpair, kernel) == errno.EMFILE
+    kernel.nofile = 6
+    connection, _ = listener.accept()
+    connection.send(b"x")
+    assert client.recv(1) == b"x"
+
+
+def test_a_description_lives_as_long_as_its_last_number(kernel):
+    left, right = socketpair(kernel)
+    other = left.dup()
+    left.close()
+    right.send(b"still")
+    assert other.recv(9) == b"still"
+    other.close()
+    assert right.recv(1) == b""
+
+
+def test_epoll_refuses_a_regular_file_and_select_calls_it_ready(kernel):
+    system = SimulatedSystem(kernel)
+    fd = kernel.allocate(RegularFile(kernel, b"abc"))
+    assert code_of(system.epoll().register, fd, 1) == errno.EPERM
+    assert system.select([fd], [fd], [], None) == ([fd], [fd], [])
+    assert system.read(fd, 9) == b"abc"
+
+
+def test_select_has_no_room_for_a_high_number():
+    kernel = Kernel(nofile=FD_SETSIZE + 10)
+    system = SimulatedSystem(kernel)
+    sock = SimulatedSocket(kernel)
+    while sock.fileno() < FD_SETSIZE:
+        sock = SimulatedSocket(kernel)
+    with pytest.raises(ValueError, match="out of range"):
+        system.select([sock.fileno()], [], [], 0)
+    sock.close()
+    low = SimulatedSocket(kernel)
+    number = low.fileno()
+    low.close()
+    assert number >= FD_SETSIZE  # the first free one
+    kernel.close(500)
+    assert code_of(system.select, [500], [], [], 0) == errno.EBADF
+
+
+# -- Time and threads
+
+
+def test_time_moves_when_everybody_waits_and_only_then(kernel):
+    seen = []
+
+    def late():
+        kernel.pause(3600)
+        seen.append(("late", kernel.monotonic()))
+
+    def early():
+        kernel.pause(1)
+        seen.append(("early", kernel.monotonic()))
+
+    begin = kernel.monotonic()
+    threads = [kernel.spawn("late", late), kernel.spawn("early", early)]
+    for thread in threads:
+        thread.join()
+    assert seen == [("early", begin + 1), ("late", begin + 3600)]
+
+
+def test_a_deadlock_says_who_waits_for_what(kernel):
+    left, right = socketpair(kernel)
+    right.fileno()
+    thread = kernel.spawn("peer", lambda: right.recv(1))
+    with pytest.raises(
+        DeadlockError, match=r"main waits for recv on unix socket 3; peer waits for"
+    ):
+        left.recv(1)
+    with pytest.raises(DeadlockError):
+        thread.join()
+
+
+def test_a_timeout_is_one_of_virtual_time(kernel):
+    left, right = socketpair(kernel)
+    left.settimeout(60)
+    begin = kernel.monotonic()
+    with pytest.raises(TimeoutError):
+        left.recv(1)
+    assert kernel.monotonic() == begin + 60
+    right.close()
+
+
+def test_a_blocking_send_waits_until_the_peer_reads(kernel):
+    client, server = tcp_pair(kernel)
+    size = 5_000_000
+    got = []
+
+    def read():
+        while data := server.recv(65_536):
+            got.append(len(data))
+
+    thread = kernel.spawn("reader", read)
+    client.sendall(bytes(size))
+    client.close()
+    thread.join()
+    assert sum(got) == size
+
+
+def test_what_a_thread_raises_comes_out_where_it_is_joined(kernel):
+    def fails():
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        kernel.spawn("fails", fails).join()
+
+
+def test_a_thread_that_the_kernel_does_not_know_is_refused(kernel):
+    import threading
+
+    kernel.baton.current()
+    errors = []
+
+    def stranger():
+        try:
+            socketpair(kernel)[0].recv(1)
+        except RuntimeError as exc:
+            errors.append(str(exc))
+
+    thread = threading.Thread(target=stranger, name="stranger")
+    thread.start()
+    thread.join()
+    assert errors == ["stranger is not a thread of this kernel: start it with `spawn`"]
+
+
+def test_the_seed_decides_who_goes_first():
+    def order(seed):
+        kernel = Kernel(seed=seed)
+        ran: list[int] = []
+        threads = [kernel.spawn(str(n), partial(ran.append, n)) for n in range(5)]
+        for thread in threads:
+            thread.join()
+        return ran
+
+    assert order(1) == order(1)
+    assert len({tuple(order(seed)) for seed in range(10)}) > 1
+
+
+# -- Sockets
+
+
+def test_a_connect_stays_pending_while_the_queue_is_full(kernel):
+    listener = SimulatedSocket(kernel)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(0)
+    first, second = SimulatedSocket(kernel), SimulatedSocket(kernel)
+    first.connect(listener.getsockname())
+    second.setblocking(False)
+    assert code_of(second.connect, listener.getsockname()) == errno.EINPROGRESS
+    assert code_of(second.connect, listener.getsockname()) == errno.EALREADY
+    listener.accept()
+    poller = SimulatedSystem(kernel).poll()
+    poller.register(second, 4)
+    begin = kernel.monotonic()
+    assert poller.poll(None)  # the SYN is sent again
+    assert kernel.monotonic() == begin + 1
+
+
+def test_a_unix_path_outlives_its_socket(kernel):
+    listener = SimulatedSocket(kernel, socket.AF_UNIX)
+    listener.bind("/run/x")
+    listener.close()
+    sock = SimulatedSocket(kernel, socket.AF_UNIX)
+    assert code_of(sock.connect, "/run/x") == errno.ECONNREFUSED
+    unlink(kernel, "/run/x")
+    assert code_of(sock.connect, "/run/x") == errno.ENOENT
+
+
+def reset(sock):
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+@pytest.mark.parametrize(
+    ("dialect", "outcome"),
+    [("linux", "delivered"), ("freebsd", errno.ECONNABORTED), ("macos", errno.EAGAIN)],
+)
+def test_a_connection_that_is_reset_before_accept(dialect, outcome):
+    kernel = Kernel(dialect)
+    listener = SimulatedSocket(kernel)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(4)
+    client = SimulatedSocket(kernel)
+    client.connect(listener.getsockname())
+    reset(client)
+    listener.setblocking(False)
+    if outcome == "delivered":
+        connection, _ = listener.accept()
+        assert code_of(connection.recv, 1) == errno.ECONNRESET
+    else:
+        assert code_of(listener.accept) == outcome
+
+
+def test_macos_refuses_options_of_a_reset_socket():
+    kernel = Kernel("macos")
+    client, server = tcp_pair(kernel)
+    reset(client)
+    assert code_of(server.setsockopt, socket.IPPROTO_TCP, socket.TCP_NODELAY, 1) == errno.EINVAL
+
+
+@pytest.mark.parametrize(
+    ("dialect", "inherits"), [("linux", False), ("freebsd", True), ("macos", True)]
+)
+def test_whether_an_accepted_socket_inherits_nonblocking(dialect, inherits):
+    kernel = Kernel(dialect)
+    listener = SimulatedSocket(kernel)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(4)
+    SimulatedSocket(kernel).connect(listener.getsockname())
+    listener.setblocking(False)
+    connection, _ = listener.accept()
+    assert connection._endpoint.nonblocking is inherits
+
+
+@pytest.mark.parametrize(("dialect", "code"), [("freebsd", errno.EPIPE), ("netbsd", errno.EBADF)])
+def test_the_write_filter_of_a_dead_pipe_is_refused(dialect, code):
+    kernel = Kernel(dialect)
+    system = SimulatedSystem(kernel)
+    reader, writer = system.pipe()
+    system.close(reader)
+    change = system.kevent(writer, kq.FILTER_WRITE, kq.EV_ADD)
+    assert code_of(system.kqueue().control, [change], 0, 0) == code
+
+
+def test_openbsd_cuts_a_wait_at_24_hours():
+    kernel = Kernel("openbsd")
+    begin = kernel.monotonic()
+    assert SimulatedSystem(kernel).kqueue().control(None, 1, 1e6) == []
+    assert kernel.monotonic() == begin + 86_400
+
+
+def test_darwin_select_refuses_a_wait_of_more_than_three_years():
+    kernel = Kernel("macos")
+    assert code_of(SimulatedSystem(kernel).select, [], [], [], 1.1e8) == errno.EINVAL
+
+
+# -- Dialects
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda dialect: dialect.name)
+def test_every_fact_that_differs_has_its_source(dialect):
+    if dialect.based is None:
+        assert all(dialect.sources.values())
+        return
+    base = DIALECTS[dialect.based]
+    differing = {
+        field.name
+        for field in fields(dialect)
+        if field.name not in {"name", "based", "sources"}
+        and getattr(dialect, field.name) != getattr(base, field.name)
+    }
+    assert differing == set(dialect.sources)
+    assert all(dialect.sources.values())
+
+
+def test_a_system_lacks_what_its_dialect_lacks():
+    system = SimulatedSystem(Kernel("posix"))
+    for name in ("epoll", "kqueue", "eventfd", "timerfd"):
+        assert not system.has(name)
+        with pytest.raises(Unsupported):
+            getattr(system, name)()
+
+
+def test_an_unknown_dialect_is_refused():
+    with pytest.raises(ValueError, match="unknown dialect 'beos'; allowed: linux, "):
+        Kernel("beos")
