@@ -700,7 +700,7 @@ def close_vs_spawn(stage: Stage) -> None:
     stage.check(check)
 
 
-@program(large=True)
+@program()
 def scope_cancel_vs_resume(stage: Stage) -> None:
     """A scope ends a receive that another thread resumes at once: the scope must know it for its own."""
     context = stage.context()
