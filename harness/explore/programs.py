@@ -712,8 +712,7 @@ def scope_cancel_vs_resume(stage: Stage) -> None:
             await sock.recv(10)
 
     context.spawn(stage.say, "block", receive)
-    for number in (1, 2):
-        stage.thread(f"run-{number}", context.run)
+    stage.thread("run", context.run)
     stage.thread("cancel", scope.cancel)
     stage.check(stage.ended, "block", "None")
     stage.rests(context)
