@@ -713,6 +713,9 @@ def scope_cancel_vs_resume(stage: Stage) -> None:
 
     context.spawn(stage.say, "block", receive)
     stage.thread("run", context.run)
+    stage.thread(
+        "poll-one", context.poll_one
+    )  # takes the task without the mutex, while the other leads
     stage.thread("cancel", scope.cancel)
     stage.check(stage.ended, "block", "None")
     stage.rests(context)
