@@ -159,5 +159,5 @@ class DatagramSocket(Endpoint):
         if self.peer is not None:
             self.peer.was_reset = True
             self.peer.peer = None
-            if self.kernel.dialect.bsd:
-                self.peer.wake_writers()
+            if self.queue or self.kernel.dialect.bsd:
+                self.peer.wake_writers()  # what lay unread gives its room back: sock_wfree

@@ -38,6 +38,39 @@ def test_model_and_kernel_agree():
         verify(comparison, PROGRAMS, SEED)
 
 
+#: Shrunk programs that the model got wrong once.
+ONCE_WRONG = {
+    "an epoll is told that a datagram has left": [
+        *[("udp_pair", 0, 0, 0), ("epoll", 0, 0, 0), ("ep_add", 0, 1, 6), ("ep_wait", 0, 0, 0)],
+        *[("send", 1, 0, 0), ("ep_wait", 0, 0, 0)],
+    ],
+    "an urgent byte is gone with its connection": [
+        *[
+            ("tcp_pair", 0, 0, 0),
+            ("shutdown", 0, 2, 0),
+            ("urgent", 1, 0, 0),
+            ("recv_urgent", 0, 0, 0),
+        ],
+    ],
+    "the end of a datagram peer is no event": [
+        *[("dgram_pair", 0, 0, 0), ("udp_pair", 0, 0, 0), ("epoll", 0, 0, 0), ("ep_add", 0, 0, 6)],
+        *[("ep_wait", 0, 0, 0), ("close", 1, 0, 0), ("ep_wait", 0, 0, 0)],
+    ],
+    "but what it had not read gives its room back": [
+        *[("dgram_pair", 0, 0, 0), ("udp_pair", 0, 0, 0), ("epoll", 0, 0, 0), ("ep_add", 0, 0, 6)],
+        *[("ep_wait", 0, 0, 0), ("dup", 0, 0, 0), ("send", 0, 0, 0), ("close", 0, 0, 0)],
+        *[("close", 0, 0, 0), ("ep_wait", 0, 0, 0)],
+    ],
+}
+
+
+@linux_only
+@pytest.mark.parametrize("program", ONCE_WRONG.values(), ids=list(ONCE_WRONG))
+def test_what_was_wrong_once(program):
+    with Comparison() as comparison:
+        assert comparison.difference(program) is None
+
+
 # -- Ten and more ways to break the model
 
 
