@@ -1,17 +1,19 @@
-"""Write the pages that the code itself holds: the state machines and the catalogue of scenarios.
+"""Write the pages that the code itself holds: state machines, scenarios, programs of the explorer.
 
-python docs/generate.py          # write docs/states.md and docs/catalogue.md
+python docs/generate.py          # write docs/states.md, docs/catalogue.md and docs/programs.md
 python docs/generate.py --check  # exit 1 when one is out of date
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.explore.laws import RACES, programs_of
 from harness.scenario import load
 from reactor import operation, signals
 
@@ -36,6 +38,15 @@ _CATALOGUE_HEAD = """\
 The {count} scenarios, written by `docs/generate.py` from what they say of themselves; do not edit.
 `reactorlab explain ID` says the same of one.
 Where kernels may differ, the variants that are allowed stand behind the law in italics.
+"""
+
+
+_PROGRAMS_HEAD = """\
+# The explorer's programs
+
+Written by `docs/generate.py`; do not edit.
+The counts are those of `docs/explored.json`, which is what `reactorlab explore --json` printed last.
+Executions were run; schedules are how many different ones they account for (see [the explorer](explorer.md)).
 """
 
 
@@ -108,7 +119,31 @@ def _cell(text: str) -> str:
     return re.sub(r"([|<>*_`\[\]])", r"\\\1", " ".join(text.split()))
 
 
-PAGES = {"states.md": states, "catalogue.md": catalogue}
+def programs() -> str:
+    """Return the page of the explorer's programs, with what `reactorlab explore` counted last."""
+    counted = json.loads((ROOT / "docs" / "explored.json").read_text(encoding="utf-8"))
+    reports = {report["name"]: report for report in counted["programs"]}
+    parts = [_PROGRAMS_HEAD]
+    parts.append(
+        "| race | law | program | threads | schedules | executions |\n|---|---|---|---|---|---|"
+    )
+    for race in RACES:
+        for name in programs_of(race):
+            report = reports.pop(name, None)
+            if report is None:
+                raise SystemExit(f"docs/explored.json: {name} has not been counted")
+            if not report["complete"] or report["violations"]:
+                raise SystemExit(f"docs/explored.json: {name} is not complete, or has a violation")
+            parts.append(
+                f"| {race.about} | {race.law} | `{name}` | {report['threads']} "
+                f"| {report['schedules']:,} | {report['executions']:,} |"
+            )
+    if reports:
+        raise SystemExit(f"docs/explored.json: there is no program {', '.join(reports)}")
+    return "\n".join(parts) + "\n"
+
+
+PAGES = {"states.md": states, "catalogue.md": catalogue, "programs.md": programs}
 
 
 def main() -> int:

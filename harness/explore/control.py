@@ -278,13 +278,14 @@ class Execution:
         if self.on_step is not None:
             me.where = _where()  # now: once it is chosen, another thread may be on the stack
         chosen = self._pick(me)
-        if chosen is me:
-            return
         if chosen is None:
             self._stop(but=me)
-            raise Stopped
-        chosen.baton.release()
-        me.baton.acquire()
+        elif chosen is not me:
+            chosen.baton.release()
+            me.baton.acquire()
+        # Now, while all of them run anyway: later, what they alone kept would be finalised then,
+        # and its steps belong to nobody.
+        me.frame = me.raised = None
         if self.over:
             raise Stopped
 
@@ -408,9 +409,11 @@ class Execution:
     def _stop(self, but: Worker | None = None) -> None:
         """Make every thread unwind."""
         self.over = True
-        for worker in self._workers:
-            if worker is not but and not worker.finished:
-                worker.baton.release()
+        # First who, then release: with the last of them the execution ends, and its workers may be
+        # in the next one already.
+        waiting = [item for item in self._workers if item is not but and not item.finished]
+        for worker in waiting:
+            worker.baton.release()
 
     def waiting(self) -> str:
         """Say what each thread waits for."""

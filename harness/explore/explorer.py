@@ -60,8 +60,8 @@ class Report:
 
     Attributes:
         name, threads: of the program.
-        schedules: that are accounted for, each of another class: run to their end, or known to end
-            as another did, because they go through a state from which everything has been run.
+        schedules: different ones that are accounted for: run to their end, or known to end as
+            others did, because they go through a state from which everything has been run.
         executions: that it took.
         sampled: run before, to find at once what is badly broken.
         merged: executions given up in a state that is known.

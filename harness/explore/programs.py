@@ -39,17 +39,25 @@ PROGRAMS: dict[str, Program] = {}
 
 
 def program(*variants: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add a program to the list; with `variants`, once for each, given as second argument."""
+    """Add a program to the list.
+
+    Args:
+        variants: once for each: the backend, which `setup` is given as second argument, and behind
+            a ``*`` how many threads `Stage.run` starts, one if there is none.
+    """
 
     def add(setup: Callable[..., None]) -> Callable[..., None]:
         name = setup.__name__.replace("_", "-")
         about = " ".join((setup.__doc__ or "").split())
         for variant in variants or ("",):
-            full = f"{name}-{variant}" if variant else name
+            backend, _, runners = variant.partition("*")
+            suffix = f"{runners}-runners" if runners else ""
+            full = "-".join(filter(None, (name, backend, suffix)))
 
-            def call(stage: Stage, variant: str = variant) -> None:
-                if variant:
-                    setup(stage, variant)
+            def call(stage: Stage, backend: str = backend, runners: str = runners) -> None:
+                stage.runners = int(runners or 1)
+                if backend:
+                    setup(stage, backend)
                 else:
                     setup(stage)
 
@@ -105,7 +113,7 @@ def post_vs_leader_and_follower(stage: Stage) -> None:
     stage.rests(context, "h")
 
 
-@program()
+@program("", "*2")
 def post_twice_from_one_thread(stage: Stage) -> None:
     """A second post comes while the first wake-up is on its way: the flag must have been lowered."""
     context = stage.context()
@@ -115,12 +123,12 @@ def post_twice_from_one_thread(stage: Stage) -> None:
         context.post(stage.handler("a", last))
         context.post(stage.handler("b", last))
 
-    stage.thread("run", context.run)
+    stage.run(context)
     stage.thread("post", post)
     stage.rests(context, "a", "b")
 
 
-@program()
+@program("", "*2")
 def waker_fails_once(stage: Stage) -> None:
     """The write to the waker fails once: the next post must write again (corosio ca33581)."""
     context = stage.context()
@@ -134,7 +142,7 @@ def waker_fails_once(stage: Stage) -> None:
         waker.failures = 0
         context.post(stage.handler("b", guard.release))
 
-    stage.thread("run", context.run)
+    stage.run(context)
     stage.thread("post", post)
     stage.rests(context, "a", "b")
 
@@ -199,7 +207,29 @@ def stop_vs_post(stage: Stage) -> None:
     stage.check(check)
 
 
-@program()
+@program("", "*2")
+def post_then_stop_vs_sleep(stage: Stage) -> None:
+    """What one thread posts before it stops has run, or is still there after a restart."""
+    context = stage.context()
+    guard = context.work_guard()
+
+    def post_and_stop() -> None:
+        context.post(stage.handler("h"))
+        context.stop()
+
+    def check() -> None:
+        guard.release()
+        context.restart()
+        context.poll()
+        stage.once("h")
+        stage.finished(context)
+
+    stage.run(context)
+    stage.thread("stop", post_and_stop)
+    stage.check(check)
+
+
+@program("", "*2")
 def restart_after_stop(stage: Stage) -> None:
     """After stop and restart the context serves as before."""
     context = stage.context()
@@ -214,12 +244,12 @@ def restart_after_stop(stage: Stage) -> None:
         context.stop()
         context.post(stage.handler("h", guard.release))
 
-    stage.thread("run", run_again)
+    stage.run(context, run_again)
     stage.thread("stop", stop_and_post)
     stage.rests(context, "h")
 
 
-@program()
+@program("", "*2")
 def last_work_vs_new_work(stage: Stage) -> None:
     """The last work ends beside a post: either `run` runs it, or it is there for the next one."""
     context = stage.context()
@@ -230,7 +260,7 @@ def last_work_vs_new_work(stage: Stage) -> None:
         stage.once("old", "new")
         stage.finished(context)
 
-    stage.thread("run", context.run)
+    stage.run(context)
     stage.thread("post", context.post, stage.handler("new"))
     stage.check(check)
 
@@ -331,14 +361,14 @@ def earlier_timer_vs_wait(stage: Stage, backend: str) -> None:
     stage.check(lambda: stage.expect(woke == {1: 1, 10: 10}, "late timer", f"woke at {woke}"))
 
 
-@program()
+@program("", "*2")
 def timer_cancel_vs_fire(stage: Stage) -> None:
     """A timer is cancelled while it fires: its waiter hears of it once."""
     context = stage.context()
     timer = reactor.Timer(context=context)
     timer.expires_after(0)
     context.spawn(stage.say, "wait", timer.wait)
-    stage.thread("run", context.run)
+    stage.run(context)
     stage.thread("cancel", timer.cancel)
     stage.rests(context)
     stage.check(stage.ended, "wait", "None", "cancelled by cancel")
@@ -347,13 +377,13 @@ def timer_cancel_vs_fire(stage: Stage) -> None:
 # -- Operations of one descriptor
 
 
-@program("edge", "level")
+@program("edge", "level", "edge*2", "level*2")
 def readiness_vs_park(stage: Stage, backend: str) -> None:
     """Data arrives while a receive takes its place: the edge must not fall between the two."""
     context = stage.context(backend)
     sock, remote = stage.socket(context)
     context.spawn(stage.say, "recv", sock.recv, 10)
-    stage.thread("run", context.run)
+    stage.run(context)
     stage.thread("arrive", remote.arrive, b"x")
     stage.check(stage.ended, "recv", "b'x'")
     stage.rests(context)
@@ -392,12 +422,25 @@ def cancel_vs_cancel(stage: Stage) -> None:
 
 
 @program("edge", "level")
+def cancel_vs_posted_cancel(stage: Stage, backend: str) -> None:
+    """A task is cancelled from outside, its socket by a handler: the operation ends once."""
+    context = stage.context(backend)
+    sock, _ = stage.socket(context)
+    task = context.spawn(stage.say, "recv", sock.recv, 10)
+    context.post(sock.cancel)
+    stage.thread("run", context.run)
+    stage.thread("cancel-task", task.cancel)
+    stage.check(stage.ended, "recv", "cancelled by cancel")
+    stage.rests(context)
+
+
+@program("edge", "level", "edge*2")
 def close_vs_park(stage: Stage, backend: str) -> None:
     """A socket is closed while a receive takes its place on it."""
     context = stage.context(backend)
     sock, _ = stage.socket(context)
     context.spawn(stage.say, "recv", sock.recv, 10)
-    stage.thread("run", context.run)
+    stage.run(context)
     stage.thread("close", sock.close)
     stage.check(stage.ended, "recv", "cancelled by close", "ClosedError")
     stage.rests(context)
@@ -410,14 +453,14 @@ def close_vs_call(stage: Stage, backend: str) -> None:
     sock, remote = stage.socket(context)
     remote.inbox.append(b"x")
     context.spawn(stage.say, "recv", sock.recv, 10)
-    stage.thread("run", context.run)
+    stage.run(context)
     stage.thread("close", sock.close)
     stage.check(stage.ended, "recv", "b'x'", "cancelled by close", "ClosedError")
     stage.check(lambda: stage.expect(remote.closed, "missing completion", "never closed"))
     stage.rests(context)
 
 
-@program()
+@program("", "*2")
 def cancel_vs_yield(stage: Stage) -> None:
     """A task is cancelled while it yields: the cancel and its next turn meet."""
     context = stage.context()
@@ -427,7 +470,7 @@ def cancel_vs_yield(stage: Stage) -> None:
         await reactor.sleep(0)
 
     task = context.spawn(stage.say, "yield", yield_twice)
-    stage.thread("run", context.run)
+    stage.run(context)
     stage.thread("cancel", task.cancel)
     stage.check(stage.ended, "yield", "None", "cancelled by cancel")
     stage.rests(context)
@@ -469,7 +512,7 @@ def close_vs_readiness_in_one_batch(stage: Stage, backend: str) -> None:
         for _, remote in pairs:
             remote.arrive(b"x")
 
-    stage.thread("run", context.run)
+    stage.run(context)
     stage.thread("arrive", arrive)
     stage.rests(context)
     for index in range(2):
@@ -477,10 +520,31 @@ def close_vs_readiness_in_one_batch(stage: Stage, backend: str) -> None:
         stage.check(stage.ended, f"recv-{index}", *allowed)
 
 
-@program()
-def two_edges_one_operation(stage: Stage) -> None:
-    """Two pieces arrive for one receive after the other: neither edge is lost or counted twice."""
-    context = stage.context()
+@program("edge", "level")
+def two_edges_one_operation(stage: Stage, backend: str) -> None:
+    """Two pieces arrive for one receive at once: neither edge is lost or counted twice."""
+    context, (first, second) = _receive_two(stage, backend)
+    stage.thread("run", context.run)
+    stage.thread("arrive-1", first)
+    stage.thread("arrive-2", second)
+
+
+@program("edge", "level")
+def two_edges_from_one_thread(stage: Stage, backend: str) -> None:
+    """Two pieces arrive for one receive, one behind the other."""
+    context, pieces = _receive_two(stage, backend)
+
+    def arrive() -> None:
+        for piece in pieces:
+            piece()
+
+    stage.thread("run", context.run)
+    stage.thread("arrive", arrive)
+
+
+def _receive_two(stage: Stage, backend: str) -> tuple[reactor.IoContext, list[Callable[[], None]]]:
+    """Have a task receive two bytes; returns what makes each arrive."""
+    context = stage.context(backend)
     sock, remote = stage.socket(context)
     pieces: list[bytes] = []
 
@@ -489,15 +553,13 @@ def two_edges_one_operation(stage: Stage) -> None:
             pieces.append(await sock.recv(10))
 
     context.spawn(receive)
-    stage.thread("run", context.run)
-    stage.thread("arrive-1", remote.arrive, b"x")
-    stage.thread("arrive-2", remote.arrive, b"y")
     stage.check(
         lambda: stage.expect(
             sorted(b"".join(pieces)) == list(b"xy"), "lost byte", f"received {pieces}"
         )
     )
     stage.rests(context)
+    return context, [functools.partial(remote.arrive, data) for data in (b"x", b"y")]
 
 
 @program("edge", "level")
@@ -535,7 +597,7 @@ def interest_vs_level_wait(stage: Stage) -> None:
     stage.rests(context)
 
 
-@program()
+@program("", "*2")
 def cancel_in_scope_vs_readiness(stage: Stage) -> None:
     """The scope around a receive is cancelled while two threads run, one of them with its data."""
     context = stage.context()
@@ -548,7 +610,7 @@ def cancel_in_scope_vs_readiness(stage: Stage) -> None:
 
     context.spawn(receive)
     remote.inbox.append(b"x")
-    stage.thread("run", context.run)
+    stage.run(context)
     stage.thread("cancel", scope.cancel)
 
     def check() -> None:
@@ -582,13 +644,13 @@ def join_vs_end(stage: Stage) -> None:
     stage.rests(context)
 
 
-@program()
+@program("", "*2")
 def event_set_vs_wait(stage: Stage) -> None:
     """An event is set from outside while a task begins to wait for it."""
     context = stage.context()
     event = reactor.Event(context=context)
     context.spawn(stage.say, "wait", event.wait)
-    stage.thread("run", context.run)
+    stage.run(context)
     stage.thread("set", event.set)
     stage.check(stage.ended, "wait", "None")
     stage.rests(context)

@@ -27,6 +27,7 @@ class Stage:
     Attributes:
         ran: how often each handler ran, by its name.
         said: what each task came to, by its name; one entry for each time it said something.
+        runners: how many threads `run` starts.
     """
 
     def __init__(self, execution: Execution) -> None:
@@ -37,6 +38,7 @@ class Stage:
         self.contexts: list[reactor.IoContext] = []
         self.ran: Counter[str] = Counter()
         self.said: dict[str, list[str]] = {}
+        self.runners = 1
         execution.stuck = self._stuck
 
     def context(self, backend: str = "edge") -> reactor.IoContext:
@@ -50,6 +52,12 @@ class Stage:
     def thread(self, name: str, function: Callable[..., object], *args: Any) -> None:
         """Have ``function(*args)`` run in a thread of its own."""
         self.threads.append((name, functools.partial(function, *args)))
+
+    def run(self, context: reactor.IoContext, function: Callable[[], object] | None = None) -> None:
+        """Have `runners` threads run a context, or call `function`."""
+        for number in range(1, self.runners + 1):
+            name = "run" if self.runners == 1 else f"run-{number}"
+            self.thread(name, function or context.run)
 
     def check(self, function: Callable[..., object], *args: Any) -> None:
         """Have ``function(*args)`` called when all threads have returned."""

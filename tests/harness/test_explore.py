@@ -14,6 +14,7 @@ from harness.cli import main
 from harness.explore import explorer, programs
 from harness.explore.control import Active, Crew, Execution, ExploreError
 from harness.explore.ground import Ground, Lock
+from harness.explore.laws import RACES, race_of
 from harness.explore.programs import PROGRAMS, Program
 from harness.explore.search import Exhaustive
 from harness.explore.state import Fingerprint
@@ -214,29 +215,14 @@ def test_random_schedules_are_drawn_from_the_seed():
 # -- The programs
 
 
-def test_every_race_of_the_list_has_a_program():
-    """What must be explored, each by the program that does it."""
-    needed = {
-        "post-vs-sleep-edge",
-        "post-post-leader",
-        "stop-vs-sleep",
-        "stop-vs-post",
-        "restart-after-stop",
-        "last-work-vs-new-work",
-        "earlier-timer-vs-wait-edge",
-        "cancel-vs-readiness-edge",
-        "cancel-vs-cancel",
-        "close-vs-readiness-in-one-batch-edge",
-        "close-vs-park-edge",
-        "readiness-vs-park-edge",
-        "two-edges-one-operation",
-        "handler-raises-with-work-queued",
-        "handler-posts-while-others-sleep",
-        "interest-vs-level-wait",
-        "run-one-beside-run",
-        "close-vs-post",
-    }
-    assert needed <= set(PROGRAMS)
+def test_every_race_has_a_program_and_every_program_a_race():
+    """Each race of the list, with two threads or more; the command says of none that it is large."""
+    assert len(RACES) > 18
+    for race in RACES:
+        assert 1 <= race.law <= 10
+        for begin in race.programs:
+            assert any(name == begin or name.startswith(f"{begin}-") for name in PROGRAMS), begin
+    assert all(race_of(name) in RACES for name in PROGRAMS)
     assert all(program.about for program in PROGRAMS.values())
 
 
