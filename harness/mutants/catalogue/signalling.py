@@ -469,12 +469,19 @@ MUTANTS = (
                 "scope.py",
                 """
                 operation = task.operation
-                if task.interrupted and operation is not None:
-                    operation.claim(scope.reason())
+                if (
+                    task.interrupted
+                    and operation is not None
+                    and (operation.state is PARKED or operation.state is DEFERRED)
+                ):
                 """,
                 """
-                if task.interrupted and task.operation is not None:
-                    task.operation.claim(scope.reason())
+                if (
+                    task.interrupted
+                    and task.operation is not None
+                    and (task.operation.state is PARKED or task.operation.state is DEFERRED)
+                ):
+                    operation = task.operation
                 """,
             ),
         ),
