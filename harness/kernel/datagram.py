@@ -87,8 +87,8 @@ class DatagramSocket(Endpoint):
         target = self._target(address)
         if self.family != socket.AF_UNIX and len(data) > UDP_MAX:
             raise fail(errno.EMSGSIZE)
-        if self.family != socket.AF_UNIX and not self.kernel.dialect.bsd:
-            self.wake_writers()  # the packet has left the send buffer: sock_wfree
+        if self.family != socket.AF_UNIX:
+            self._room_back()
         if target is None:
             if address is None:
                 self.error = errno.ECONNREFUSED  # the ICMP answer, for the next call
@@ -96,15 +96,22 @@ class DatagramSocket(Endpoint):
             return len(data)
         if target.shut & SHUT_RECEIVE:
             if self.family == socket.AF_UNIX:
+                self._room_back()
                 raise fail(errno.EPIPE)
             return len(data)
         if target._full():
             if self.family == socket.AF_UNIX:
+                self._room_back()
                 raise fail(self.kernel.dialect.datagram_full_error)
             return len(data)  # dropped
         target.queue.append((data, self.name))
         target.wake_readers()
         return len(data)
+
+    def _room_back(self) -> None:
+        """A packet, sent or refused, has left the send buffer: sock_wfree tells of the room."""
+        if not self.kernel.dialect.bsd:
+            self.wake_writers()
 
     def _target(self, address: Any) -> DatagramSocket | None:
         if self.family == socket.AF_UNIX:
@@ -112,6 +119,7 @@ class DatagramSocket(Endpoint):
                 gone, self.was_reset = self.was_reset, False
                 if gone and not self.kernel.dialect.bsd:
                     self.queue.clear()  # unix_dgram_disconnected
+                    self._room_back()
                 raise fail(errno.ECONNREFUSED if gone else errno.ENOTCONN)
             return self.peer
         where = address or self.peer_name

@@ -56,6 +56,10 @@ ONCE_WRONG = {
         *[("dgram_pair", 0, 0, 0), ("udp_pair", 0, 0, 0), ("epoll", 0, 0, 0), ("ep_add", 0, 0, 6)],
         *[("ep_wait", 0, 0, 0), ("close", 1, 0, 0), ("ep_wait", 0, 0, 0)],
     ],
+    "a refused datagram gives its room back": [
+        *[("dgram_pair", 0, 0, 0), ("udp_pair", 0, 0, 0), ("epoll", 0, 0, 0), ("ep_add", 0, 0, 6)],
+        *[("ep_wait", 0, 0, 0), ("close", 1, 0, 0), ("send", 0, 0, 0), ("ep_wait", 0, 0, 0)],
+    ],
     "but what it had not read gives its room back": [
         *[("dgram_pair", 0, 0, 0), ("udp_pair", 0, 0, 0), ("epoll", 0, 0, 0), ("ep_add", 0, 0, 6)],
         *[("ep_wait", 0, 0, 0), ("dup", 0, 0, 0), ("send", 0, 0, 0), ("close", 0, 0, 0)],
