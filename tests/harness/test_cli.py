@@ -394,7 +394,7 @@ def test_ctrl_c_ends_early_and_still_reports(folder, tmp_path):
     child = subprocess.Popen(
         [
             *(sys.executable, "-m", "harness", "run", "--backend", "poll", "--family", "hang"),
-            *("--scenarios-dir", str(folder), "--json"),
+            *("--scenarios-dir", str(folder), "--json", "--timeout", "600"),
         ],
         cwd=ROOT,
         stdout=subprocess.PIPE,
