@@ -400,6 +400,8 @@ def test_ctrl_c_ends_early_and_still_reports(folder, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        # A shell without job control has what it puts into the background ignore SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - one system call
     )
     with (tmp_path / "begun").open("rb"):  # opens when the scenario does: it has begun
         child.send_signal(signal.SIGINT)
