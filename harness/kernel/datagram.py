@@ -119,7 +119,8 @@ class DatagramSocket(Endpoint):
                 gone, self.was_reset = self.was_reset, False
                 if gone and not self.kernel.dialect.bsd:
                     self.queue.clear()  # unix_dgram_disconnected
-                    self._room_back()
+                # Since Linux 6.13 the packet is made before anybody looks whom it is for.
+                self._room_back()
                 raise fail(errno.ECONNREFUSED if gone else errno.ENOTCONN)
             return self.peer
         where = address or self.peer_name

@@ -202,6 +202,8 @@ class PipeWriter(Description):
             raise fail(errno.EPIPE)
         size = pipe.buffer.put(data)
         if not size:
+            if self.kernel.dialect.pipe_pages:
+                pipe.reader.wake(READABLE)  # pipe_write does so on its way out, whatever it wrote
             raise fail(errno.EAGAIN)
         pipe.reader.wake(READABLE)
         if self.kernel.dialect.pipe_write_wakes_writer:

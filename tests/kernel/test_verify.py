@@ -60,6 +60,15 @@ ONCE_WRONG = {
         *[("dgram_pair", 0, 0, 0), ("udp_pair", 0, 0, 0), ("epoll", 0, 0, 0), ("ep_add", 0, 0, 6)],
         *[("ep_wait", 0, 0, 0), ("close", 1, 0, 0), ("send", 0, 0, 0), ("ep_wait", 0, 0, 0)],
     ],
+    "and one that is for nobody": [
+        *[("dgram_pair", 0, 0, 0), ("udp_pair", 0, 0, 0), ("epoll", 0, 0, 0), ("ep_add", 0, 1, 6)],
+        *[("close", 0, 0, 0), ("send", 0, 0, 0), ("ep_wait", 0, 0, 0), ("send", 0, 0, 0)],
+        ("ep_wait", 0, 0, 0),
+    ],
+    "a write that finds a pipe full is an event for its reader": [
+        *[("pipe", 0, 0, 0), ("epoll", 0, 0, 0), ("ep_add", 0, 0, 6), ("write", 1, 4, 0)],
+        *[("ep_wait", 0, 0, 0), ("write", 1, 0, 0), ("ep_wait", 0, 0, 0)],
+    ],
     "but what it had not read gives its room back": [
         *[("dgram_pair", 0, 0, 0), ("udp_pair", 0, 0, 0), ("epoll", 0, 0, 0), ("ep_add", 0, 0, 6)],
         *[("ep_wait", 0, 0, 0), ("dup", 0, 0, 0), ("send", 0, 0, 0), ("close", 0, 0, 0)],
