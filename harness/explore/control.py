@@ -265,13 +265,9 @@ class Execution:
         looks: Callable[[], Sequence[str]] | None = None,
     ) -> None:
         """Announce a step and return when it is to be done; outside of a run, at once."""
-        me = self.current
+        me = self._stepping()
         if me is None:
             return
-        if self.over:
-            if self._living and threading.current_thread().name.startswith("explore-"):
-                raise Stopped
-            return  # a finaliser, after the end
         me.step = Step(key, write, label, enabled, ready, blocks, harmless, looks)
         if self.fingerprint is not None:
             me.frame, me.raised = sys._getframe(1), sys.exc_info()[1]
@@ -288,6 +284,18 @@ class Execution:
         me.frame = me.raised = None
         if self.over:
             raise Stopped
+
+    def _stepping(self) -> Worker | None:
+        """The thread that takes a step; None outside of a run, and for a finaliser after its end.
+
+        Raises:
+            Stopped: the run is over, and the thread has to unwind.
+        """
+        if self.current is None or not self.over:
+            return self.current
+        if self._living and threading.current_thread().name.startswith("explore-"):
+            raise Stopped
+        return None
 
     def access(self, thing: object, name: str, write: bool) -> None:  # noqa: FBT001 - hot
         """An attribute of shared state is about to be read or written.

@@ -8,7 +8,6 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import reactor
-from reactor.scheduler import TURN
 from reactor.stream import StreamSocket
 
 from .control import Violation
@@ -144,28 +143,30 @@ class Stage:
         scheduler = context.scheduler
         signal = scheduler.signal
         self.expect(signal.work == 0, "early return", f"run() returned with work {signal.work}")
-        self.expect(not self._handlers(context), "early return", "handlers are still queued")
+        queue = self._queue(context)
+        self.expect(not queue.handlers(), "early return", "handlers are still queued")
         self.expect(
             signal.runners == signal.idle == signal.signalled == 0,
             "bad count",
             f"at rest: {signal.as_dict()}",
         )
         self.expect(
-            sum(item is TURN for item in scheduler.queue) == 1,
+            queue.turns() == 1,
             "bad count",
             "the reactor turn is not on the queue once",
         )
 
-    # Iterating over the queue takes no step.
     @staticmethod
-    def _handlers(context: reactor.IoContext) -> list[Any]:
-        return [item for item in context.scheduler.queue if item is not TURN]
+    def _queue(context: reactor.IoContext) -> TrackedQueue:
+        queue = context.scheduler.queue
+        assert isinstance(queue, TrackedQueue)  # see `context`
+        return queue
 
     def _stuck(self) -> Violation | None:
         """Everybody waits for ever: is there something to do?"""
         for context in self.contexts:
             waiting = self.execution.waiting()
-            if self._handlers(context):
+            if self._queue(context).handlers():
                 return Violation("lost wake-up", f"handlers are queued, and {waiting}")
             if context.scheduler.signal.stopped:
                 return Violation("lost wake-up", f"stopped, and {waiting}")

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 #: and what leads out of the execution.
 IGNORED = frozenset(
     {
-        *("waits", "interrupts", "parks", "claims", "claims_ready", "timers_fired", "handlers"),
-        *("spawned", "retired", "hits", "misses", "partials", "interest_changes", "generation"),
+        *("waits", "interrupts", "parks", "parks_ended", "deferrals", "claims", "timers_fired"),
+        *("handlers", "spawned", "retired", "hits", "misses", "partials", "interest_changes"),
+        "generation",
         *("name", "execution", "_execution", "__weakref__"),
     }
 )

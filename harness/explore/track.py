@@ -15,7 +15,7 @@ from reactor.backends._level import LevelBackend
 from reactor.backends.base import Backend
 from reactor.descriptor import Descriptor, IoOperation, Slot
 from reactor.operation import Operation
-from reactor.scheduler import Scheduler
+from reactor.scheduler import TURN, Scheduler
 from reactor.scope import CancelScope
 from reactor.signals import SignalState
 from reactor.strand import Strand, _Place
@@ -129,6 +129,14 @@ class TrackedQueue(deque[Any]):
         """As `deque.popleft`."""
         self._execution.step("queue", True, "queue.popleft", harmless=self._empty)
         return super().popleft()
+
+    def handlers(self) -> list[Any]:
+        """Return what is queued but the reactor turn; iterating takes no step."""
+        return [item for item in self if item is not TURN]
+
+    def turns(self) -> int:
+        """Return how many reactor turns are queued; takes no step."""
+        return sum(item is TURN for item in self)
 
     def _empty(self) -> bool:
         return not super().__len__()

@@ -95,13 +95,9 @@ class Driven(Execution):
         self, key: str, write: bool, label: str, enabled: Any = None, *_: Any, **__: Any
     ) -> None:
         """As `Execution.step`; who may not go on gives the control back."""
-        me = self.current
+        me = self._stepping()
         if me is None:
             return
-        if self.over:
-            if self._living and threading.current_thread().name.startswith("explore-"):
-                raise Stopped
-            return  # a finaliser, after the end
         me.step = Step(key, write, label, enabled)
         self._left -= 1
         if self._left > 0 and (enabled is None or enabled()):
@@ -167,11 +163,3 @@ class CountedQueue(TrackedQueue):
         elif me is not None:
             self.taken[me.index] += 1
         return item
-
-    def handlers(self) -> list[Any]:
-        """Return what is queued but the reactor turn; takes no step."""
-        return [item for item in self if item is not TURN]
-
-    def turns(self) -> int:
-        """Return how many reactor turns are queued; takes no step."""
-        return sum(item is TURN for item in self)

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import reactor
 
-from .programs import program
+from .registry import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .stage import Stage
+    from ..stage import Stage
 
 
 def _in_turn(stage: Stage, name: str, then: Callable[[], object]) -> Callable[[], None]:

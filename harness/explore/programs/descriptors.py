@@ -1,0 +1,278 @@
+"""Programs around the operations of one descriptor: readiness, cancel and close."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import reactor
+from reactor.task import current_task
+
+from .registry import program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..stage import Stage
+
+
+@program("edge", "level", "edge*2", "level*2")
+def readiness_vs_park(stage: Stage, backend: str) -> None:
+    """Data arrives while a receive takes its place: the edge must not fall between the two."""
+    context = stage.context(backend)
+    sock, remote = stage.socket(context)
+    context.spawn(stage.say, "recv", sock.recv, 10)
+    stage.run(context)
+    stage.thread("arrive", remote.arrive, b"x")
+    stage.check(stage.ended, "recv", "b'x'")
+    stage.rests(context)
+
+
+@program("edge", "level")
+def cancel_vs_readiness(stage: Stage, backend: str) -> None:
+    """A cancel meets data: the receive ends once, and the data is returned or still there."""
+    context = stage.context(backend)
+    sock, remote = stage.socket(context)
+    task = context.spawn(stage.say, "recv", sock.recv, 10)
+
+    def check() -> None:
+        said = stage.ended("recv", "b'x'", "cancelled by cancel")
+        left = list(remote.inbox)
+        stage.expect(left == ([] if said == "b'x'" else [b"x"]), "lost byte", f"{said}, {left}")
+        stage.finished(context)
+
+    stage.thread("run", context.run)
+    stage.thread("arrive", remote.arrive, b"x")
+    stage.thread("cancel", task.cancel)
+    stage.check(check)
+
+
+@program()
+def cancel_vs_cancel(stage: Stage) -> None:
+    """The task and its socket are cancelled at once: the operation ends once."""
+    context = stage.context()
+    sock, _ = stage.socket(context)
+    task = context.spawn(stage.say, "recv", sock.recv, 10)
+    stage.thread("run", context.run)
+    stage.thread("cancel-task", task.cancel)
+    stage.thread("cancel-sock", sock.cancel)
+    stage.check(stage.ended, "recv", "cancelled by cancel")
+    stage.rests(context)
+
+
+@program("edge", "level")
+def cancel_vs_posted_cancel(stage: Stage, backend: str) -> None:
+    """A task is cancelled from outside, its socket by a handler: the operation ends once."""
+    context = stage.context(backend)
+    sock, _ = stage.socket(context)
+    task = context.spawn(stage.say, "recv", sock.recv, 10)
+    context.post(sock.cancel)
+    stage.thread("run", context.run)
+    stage.thread("cancel-task", task.cancel)
+    stage.check(stage.ended, "recv", "cancelled by cancel")
+    stage.rests(context)
+
+
+@program("edge", "level", "edge*2")
+def close_vs_park(stage: Stage, backend: str) -> None:
+    """A socket is closed while a receive takes its place on it."""
+    context = stage.context(backend)
+    sock, _ = stage.socket(context)
+    context.spawn(stage.say, "recv", sock.recv, 10)
+    stage.run(context)
+    stage.thread("close", sock.close)
+    stage.check(stage.ended, "recv", "cancelled by close", "ClosedError")
+    stage.rests(context)
+
+
+@program("edge", "level")
+def close_vs_call(stage: Stage, backend: str) -> None:
+    """A socket is closed while a thread is about to call on it: the number must not be gone."""
+    context = stage.context(backend)
+    sock, remote = stage.socket(context)
+    remote.inbox.append(b"x")
+    context.spawn(stage.say, "recv", sock.recv, 10)
+    stage.run(context)
+    stage.thread("close", sock.close)
+    stage.check(stage.ended, "recv", "b'x'", "cancelled by close", "ClosedError")
+    stage.check(lambda: stage.expect(remote.closed, "missing completion", "never closed"))
+    stage.rests(context)
+
+
+@program("", "*2")
+def cancel_vs_yield(stage: Stage) -> None:
+    """A task is cancelled while it yields: the cancel and its next turn meet."""
+    context = stage.context()
+
+    async def yield_twice() -> None:
+        await reactor.sleep(0)
+        await reactor.sleep(0)
+
+    task = context.spawn(stage.say, "yield", yield_twice)
+    stage.run(context)
+    stage.thread("cancel", task.cancel)
+    stage.check(stage.ended, "yield", "None", "cancelled by cancel")
+    stage.rests(context)
+
+
+@program()
+def yield_between_runners(stage: Stage) -> None:
+    """A task that yields is on the queue at once: another thread may step it before it is put away."""
+    context = stage.context()
+
+    async def yield_once() -> None:
+        await reactor.sleep(0)
+
+    task = context.spawn(stage.say, "yield", yield_once)
+    for number in (1, 2, 3):  # one of them leads
+        stage.thread(f"run-{number}", context.run)
+    stage.check(stage.ended, "yield", "None")
+    # Put down too late, it would hide what the task waits for next from a cancel.
+    stage.check(
+        lambda: stage.expect(task.operation is None, "stale operation", repr(task.operation))
+    )
+    stage.rests(context)
+
+
+@program("edge", "level")
+def close_vs_readiness_in_one_batch(stage: Stage, backend: str) -> None:
+    """Who receives first closes the other, whose event is in the same batch."""
+    context = stage.context(backend)
+    pairs = [stage.socket(context) for _ in range(2)]
+
+    async def receive(index: int) -> None:
+        await stage.say(f"recv-{index}", pairs[index][0].recv, 10)
+        pairs[1 - index][0].close()
+
+    for index in range(2):
+        context.spawn(receive, index)
+
+    def arrive() -> None:
+        for _, remote in pairs:
+            remote.arrive(b"x")
+
+    stage.run(context)
+    stage.thread("arrive", arrive)
+    stage.rests(context)
+    for index in range(2):
+        allowed = ("b'x'", "cancelled by close", "ClosedError")
+        stage.check(stage.ended, f"recv-{index}", *allowed)
+
+
+@program("edge", "level")
+def two_edges_one_operation(stage: Stage, backend: str) -> None:
+    """Two pieces arrive for one receive at once: neither edge is lost or counted twice."""
+    context, (first, second) = _receive_two(stage, backend)
+    stage.thread("run", context.run)
+    stage.thread("arrive-1", first)
+    stage.thread("arrive-2", second)
+
+
+@program("edge", "level")
+def two_edges_from_one_thread(stage: Stage, backend: str) -> None:
+    """Two pieces arrive for one receive, one behind the other."""
+    context, pieces = _receive_two(stage, backend)
+
+    def arrive() -> None:
+        for piece in pieces:
+            piece()
+
+    stage.thread("run", context.run)
+    stage.thread("arrive", arrive)
+
+
+def _receive_two(stage: Stage, backend: str) -> tuple[reactor.IoContext, list[Callable[[], None]]]:
+    """Have a task receive two bytes; returns what makes each arrive."""
+    context = stage.context(backend)
+    sock, remote = stage.socket(context)
+    pieces: list[bytes] = []
+
+    async def receive() -> None:
+        while sum(map(len, pieces)) < 2:
+            pieces.append(await sock.recv(10))
+
+    context.spawn(receive)
+    stage.check(
+        lambda: stage.expect(
+            sorted(b"".join(pieces)) == list(b"xy"), "lost byte", f"received {pieces}"
+        )
+    )
+    stage.rests(context)
+    return context, [functools.partial(remote.arrive, data) for data in (b"x", b"y")]
+
+
+@program("edge", "level")
+def edge_during_an_empty_call(stage: Stage, backend: str) -> None:
+    """A call finds nothing while another thread leads and takes in the edge of what comes then."""
+    context = stage.context(backend)
+    sock, remote = stage.socket(context)
+    with context.scheduler.mutex:
+        sock._descriptor.register()  # by an earlier receive
+    context.spawn(stage.say, "recv", sock.recv, 10)
+    context.post(functools.partial(remote.arrive, b"x"))
+    for name in ("run-1", "run-2"):
+        stage.thread(name, context.run)
+    stage.check(stage.ended, "recv", "b'x'")
+    stage.rests(context)
+
+
+@program()
+def interest_vs_level_wait(stage: Stage) -> None:
+    """A receive parks while another thread is in a level-triggered wait, which must hear of it."""
+    context = stage.context("level")
+    sock, remote = stage.socket(context)
+    guard = context.work_guard()
+
+    async def receive() -> None:
+        await stage.say("recv", sock.recv, 10)
+        guard.release()
+
+    stage.thread("run-1", context.run)
+    stage.thread("run-2", context.run)
+    context.spawn(receive)
+    remote.inbox.append(b"x")
+    sock._descriptor.read.seen = sock._descriptor.read.edges  # it looked before, and found nothing
+    stage.check(stage.ended, "recv", "b'x'")
+    stage.rests(context)
+
+
+@program("", "*2")
+def cancel_in_scope_vs_readiness(stage: Stage) -> None:
+    """The scope around a receive is cancelled while two threads run, one of them with its data."""
+    context = stage.context()
+    sock, remote = stage.socket(context)
+    scope = reactor.CancelScope()
+
+    async def receive() -> None:
+        with scope:
+            await stage.say("recv", sock.recv, 10)
+
+    context.spawn(receive)
+    remote.inbox.append(b"x")
+    stage.run(context)
+    stage.thread("cancel", scope.cancel)
+
+    def check() -> None:
+        said = stage.ended("recv", "b'x'", "cancelled by cancel")
+        stage.expect(list(remote.inbox) == ([] if said == "b'x'" else [b"x"]), "lost byte", said)
+        stage.finished(context)
+
+    stage.check(check)
+
+
+@program()
+def cancel_vs_deferred_receive(stage: Stage) -> None:
+    """A receive that let others go first is cancelled just as its turn comes."""
+    context = stage.context()
+    sock, remote = stage.socket(context)
+
+    async def receive() -> Any:
+        current_task().credit = 0
+        return await sock.recv(10)
+
+    context.spawn(stage.say, "recv", receive)
+    stage.thread("run", context.run)
+    stage.thread("cancel", sock.cancel)
+    stage.thread("arrive", remote.arrive, b"x")
+    stage.check(stage.ended, "recv", "b'x'", "cancelled by cancel")
+    stage.rests(context)
