@@ -395,8 +395,12 @@ class World:
             self.surfaced += [str(error) for error in errors.exceptions]
         except Boom as exc:
             self.surfaced.append(str(exc))
-        if self.turns:
-            self.fail("use after close", f"{list(self.turns.values())} still run")
+        for (
+            worker,
+            turn,
+        ) in self.turns.items():  # one that has run nothing may be about to be refused
+            if self.queue.taken[worker.index] > turn.taken:
+                self.fail("use after close", f"a thread is still in {turn.how}")
 
     def leave(self) -> None:
         """Give everything back, whatever state it is in."""

@@ -144,7 +144,7 @@ class SchedulerRules(RuleBasedStateMachine):
 
     @precondition(idle)
     @rule(
-        kinds=st.lists(st.sampled_from(ALONE), max_size=3),
+        kinds=st.lists(st.sampled_from(["fail", "recv", *ALONE]), max_size=3),
         index=INDEX,
         seconds=SECONDS,
         steps=STEPS,
