@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from reactor.backends._level import LevelBackend
 from reactor.backends.base import Backend
-from reactor.descriptor import READ, WRITE
+from reactor.descriptor import READ, STICKY, WRITE
 from reactor.system import System
 
 from .control import ExploreError
@@ -256,7 +256,7 @@ class FakeSocket:
         self._execution.step(self._key, True, f"the end arrives at {self._key}")
         if not self.closed:
             self.ended = True
-            self._ground.changed(self, READ)
+            self._ground.changed(self, READ | STICKY)
 
     def drain(self) -> None:
         """There is room to send again."""
@@ -265,10 +265,11 @@ class FakeSocket:
             self.room = True
             self._ground.changed(self, WRITE)
 
-    def readiness(self) -> int:
-        """What a poller would report now."""
+    def readiness(self, asked: int = READ | WRITE) -> int:
+        """What a poller that is asked for some events would report now: an end with the reading."""
         readable = READ if self.inbox or self.ended else 0
-        return readable | (WRITE if self.room else 0)
+        events = (readable | (WRITE if self.room else 0)) & asked
+        return events | (STICKY if self.ended and events & READ else 0)
 
 
 class ScriptedWaker:
@@ -338,7 +339,7 @@ class Poller:
         return {
             fd: events
             for fd, mask in self.watched.items()
-            if (events := self.sockets[fd].readiness() & mask)
+            if (events := self.sockets[fd].readiness(mask))
         }
 
     def changed(self, sock: FakeSocket, events: int) -> None:
@@ -367,7 +368,7 @@ class Poller:
             self.execution.fail("use after close", "the poller is used after close")
         if events:
             self.sockets[fd], self.watched[fd] = sock, events
-            if self._edge and (now := sock.readiness() & events):
+            if self._edge and (now := sock.readiness(events)):
                 self.pending[fd] = now
         else:
             self.watched.pop(fd, None)

@@ -7,8 +7,10 @@ on which side of it the scheduler is, and allows both.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import types
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,7 @@ from reactor.operation import CLAIMED, PARKED
 from tests.reactor.driven import CountedQueue, Driven
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
 
     from harness.explore.control import Worker
     from reactor.stream import StreamSocket
@@ -55,7 +57,8 @@ class Job:
     scope: reactor.CancelScope | None = None
     children: list[Job] = field(default_factory=list)  # of a group
     among: list[Job] = field(default_factory=list)  # of a child: all those of its group
-    deadline: float = math.inf
+    deadline: float = math.inf  # not before it, also while it is being moved
+    moving: bool = False
     task: reactor.Task[Any] | None = None
     spawned: bool = False
     refused: bool = False
@@ -130,6 +133,7 @@ class World:
         self.socks: list[Sock] = []
         self.timers: list[reactor.Timer] = []
         self.timer_cancels = 0
+        self.cancelling: Counter[object] = Counter()  # sockets and timers: calls under way
         self.guards: list[reactor.WorkGuard] = []
         self.turns: dict[Worker, Turn] = {}
         self.gated: dict[Worker, Call] = {}
@@ -166,6 +170,16 @@ class World:
         """The thread that is running."""
         assert self.run.current is not None
         return self.run.current
+
+    @contextlib.contextmanager
+    def cancels(self, thing: object) -> Iterator[None]:
+        """While this goes on, whoever waits for `thing`, or begins to, may be cancelled."""
+        self.cancelling[thing] += 1
+        for job in self.jobs:
+            if not job.ends and thing in {job.sock, job.timer}:
+                job.may_cancel = True
+        yield
+        self.cancelling[thing] -= 1
 
     # -- Posted calls
 
@@ -226,6 +240,7 @@ class World:
 
     async def _live(self, job: Job) -> None:
         job.called = self.tick()
+        job.may_cancel |= bool(self.cancelling[job.sock or job.timer])
         try:
             end = await getattr(self, f"_{job.kind}")(job)
         except reactor.OperationCancelled as exc:
@@ -320,7 +335,8 @@ class World:
 
     async def _timer(self, job: Job) -> str:
         assert job.timer is not None
-        job.deadline = job.timer.deadline
+        moving = self.cancelling[job.timer]  # by a call under way, to nobody knows when
+        job.deadline = -math.inf if moving else job.timer.deadline
         await job.timer.wait()
         return "ok"
 

@@ -291,10 +291,8 @@ class SchedulerRules(RuleBasedStateMachine):
         late = [job for job in self.jobs() if job.sock is sock and job.resuming]
 
         def cancel() -> None:
-            for job in self.jobs():
-                if job.sock is sock:
-                    job.may_cancel = True
-            sock.cancels += sock.stream.cancel()
+            with self.world.cancels(sock):
+                sock.cancels += sock.stream.cancel()
 
         if self.do("cancel", cancel, steps, inside=inside):
             self.must(pending, "cancel")
@@ -314,11 +312,11 @@ class SchedulerRules(RuleBasedStateMachine):
         def change() -> None:
             for job in self.jobs():
                 if job.timer is timer:
-                    job.may_cancel = True
                     job.deadline = min(job.deadline, world.run.now + (seconds or 0))
-            world.timer_cancels += (
-                timer.cancel() if seconds is None else timer.expires_after(seconds)
-            )
+            with world.cancels(timer):
+                world.timer_cancels += (
+                    timer.cancel() if seconds is None else timer.expires_after(seconds)
+                )
 
         if self.do("timer", change, steps, inside=inside):
             self.must(pending, "cancel")
@@ -332,7 +330,9 @@ class SchedulerRules(RuleBasedStateMachine):
         def move() -> None:
             if job.scope is not None:
                 before, job.deadline = job.deadline, min(deadline, job.deadline)
+                job.moving = True
                 job.scope.reschedule(deadline)
+                job.moving = False
                 job.deadline = deadline if self.world.run.now < before else job.deadline
 
         self.do("reschedule", move, steps)

@@ -99,7 +99,7 @@ class SchedulerMachine(SchedulerRules):
             return
         back = min(poller.deadline, poller.timer)
         for job in world.jobs:
-            if job.waiting and job.kind in {"sleep", "limited"}:
+            if job.waiting and not job.moving and job.kind in {"sleep", "limited"}:
                 assert back <= job.deadline, f"{job.name} is due before the wait ends"
 
     def nothing_is_left_to_do_when_nobody_can_go_on(self):
