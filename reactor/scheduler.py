@@ -345,7 +345,7 @@ class Scheduler:
     def restart(self) -> None:
         """Let `run()` run again after a `stop`."""
         with self.mutex:
-            self.signal.stopped = False
+            self.signal.stopped = self.closing  # closing stops for good
 
     def begin_close(self) -> bool:
         """Refuse new work, cancel every task and wait for the other threads to leave `run()`.

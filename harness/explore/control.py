@@ -293,9 +293,13 @@ class Execution:
         """
         if self.current is None or not self.over:
             return self.current
+        self._unwind(self.current)
+        return None
+
+    def _unwind(self, me: Worker) -> None:
+        """Stop a thread of a run that is over; a finaliser, after its end, is let go on."""
         if self._living and threading.current_thread().name.startswith("explore-"):
             raise Stopped
-        return None
 
     def access(self, thing: object, name: str, write: bool) -> None:  # noqa: FBT001 - hot
         """An attribute of shared state is about to be read or written.

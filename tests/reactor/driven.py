@@ -37,6 +37,7 @@ class Driven(Execution):
         self.workers = self._workers = list(crew.take(count))
         self.tracking = tracking
         self._left = 0
+        self._stopped: set[Worker] = set()
         self._driver = threading.Lock()
         self._driver.acquire()
         for worker in self.workers:
@@ -105,7 +106,17 @@ class Driven(Execution):
         self._driver.release()
         me.baton.acquire()
         if self.over:
-            raise Stopped
+            self._unwind(me)
+
+    def _unwind(self, me: Worker) -> None:
+        """Once: who catches that, as `close` does whatever a task raises, gets to its end."""
+        if me in self._stopped:
+            return
+        try:
+            super()._unwind(me)
+        except Stopped:
+            self._stopped.add(me)
+            raise
 
     def access(self, thing: object, name: str, write: bool) -> None:
         """Only without a lock is an access a step: with it, no other thread could tell."""
@@ -130,7 +141,7 @@ class Driven(Execution):
             self.violation = Violation(kind, detail)
         if self.current is not None:
             self.over = True
-            raise Stopped
+            self._unwind(self.current)
 
 
 class CountedQueue(TrackedQueue):

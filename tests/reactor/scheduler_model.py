@@ -268,7 +268,9 @@ class World:
             "closed": self.closing or (job.sock is not None and job.sock.closing),
             "timeout": late and job.kind == "limited" and job.must in {"", "timeout"},
             # Both at once: the deadline ended the operation, and the cancelled task lets it pass.
-            "deadline": late and job.kind == "limited" and job.may_cancel and not job.must,
+            "deadline": late
+            and job.kind == "limited"
+            and (self.closing or (job.may_cancel and not job.must)),
             "busy": any(self._beside(job, other) for other in self.jobs),
             "boom": job.kind == "fail",
             "errors": job.kind == "group" and any("boom" in child.ends for child in job.children),
@@ -415,7 +417,7 @@ class World:
             worker,
             turn,
         ) in self.turns.items():  # one that has run nothing may be about to be refused
-            if self.queue.taken[worker.index] > turn.taken:
+            if self.context.closed and self.queue.taken[worker.index] > turn.taken:
                 self.fail("use after close", f"a thread is still in {turn.how}")
 
     def leave(self) -> None:

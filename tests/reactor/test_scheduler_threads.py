@@ -724,3 +724,24 @@ def test_several_threads_may_close_at_once(context, system, waits):
         worker.end()
     assert context.closed
     assert task.cancelled
+
+
+def test_a_restart_does_not_call_off_a_close_that_waits(context, system, waits):
+    """Who was in `run` would go on, and close wait for them for ever."""
+    entered, leave = Signal(), Signal()
+
+    def hold():
+        entered.set()
+        leave.wait()
+
+    guard = context.work_guard()
+    context.post(hold)
+    runner = Worker(context.run)
+    entered.wait()
+    closer = Worker(context.close)
+    system.asleep.wait()
+    context.restart()
+    leave.set()
+    runner.end()
+    closer.end()
+    guard.release()
