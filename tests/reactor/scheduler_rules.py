@@ -119,8 +119,10 @@ class SchedulerRules(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.5, 1, 3]))
     def pass_time(self, seconds):
-        # Not while a leader is on its way to the wait: it has worked out how long that may last.
-        if self.world.signal.leader is not ABSENT and not self.world.poller.inside:
+        # Not while a leader is on its way to the wait: it has worked out how long that may last. Nor
+        # with the mutex held, when it may have read the clock and be about to set a kernel timer.
+        leading = self.world.signal.leader is not ABSENT and not self.world.poller.inside
+        if leading or not self.free():
             return
         self.world.run.now += seconds
         self.world.tick()

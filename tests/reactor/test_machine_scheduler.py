@@ -50,6 +50,7 @@ class SchedulerMachine(SchedulerRules):
             assert not (job.told and job.waiting), f"{job.name} waits again: the cancel is lost"
             if job.waiting and not job.parked:
                 job.parked = self.world.tick()
+                job.behind = [other for other in self.jobs() if other.resuming]
 
     def whoever_has_to_go_on_can(self):
         """Law 2, and the time limits: with the mutex free, nobody sleeps over what there is to do."""
