@@ -98,9 +98,12 @@ class System:
         module, attribute = self._names[name]
         return hasattr(module, attribute)
 
-    def _need(self, name: str) -> Any:
+    def _demand(self, name: str) -> None:
         if not self.has(name):
             raise Unsupported(name)
+
+    def _need(self, name: str) -> Any:
+        self._demand(name)
         module, attribute = self._names[name]
         return getattr(module, attribute)
 

@@ -8,6 +8,7 @@ a buffer of bytes.
 from __future__ import annotations
 
 import errno
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .description import (
@@ -29,37 +30,40 @@ if TYPE_CHECKING:
 PAGE = 4096
 SLOTS = 16
 #: A write of at most this much is not divided (POSIX has at least 512).
-PIPE_BUF = {True: 4096, False: 512}
+PIPE_BUF = 512
+
+
+@dataclass
+class _Slot:
+    """A page of a pipe; what was read from it before is room that does not come back."""
+
+    begin: int
+    data: bytes
 
 
 class _Slots:
-    """The pages of a Linux pipe: [begin, data] each, data starting at `begin` of the page."""
+    """The pages of a Linux pipe."""
 
     def __init__(self) -> None:
-        self._slots: list[list[bytes | int]] = []
+        self._slots: list[_Slot] = []
 
     def __len__(self) -> int:
-        return sum(len(data) for _, data in self._slots)  # type: ignore[misc,arg-type]
+        return sum(len(slot.data) for slot in self._slots)
 
     @property
     def full(self) -> bool:
         return len(self._slots) >= SLOTS
 
-    def room(self, size: int) -> bool:
-        return not self.full
-
     def put(self, data: bytes) -> int:
         rest = data
         tail = len(data) % PAGE
         if tail and self._slots:
-            begin, last = self._slots[-1]
-            assert isinstance(begin, int)
-            assert isinstance(last, bytes)
-            if begin + len(last) + tail <= PAGE:
-                self._slots[-1][1] = last + rest[:tail]
+            last = self._slots[-1]
+            if last.begin + len(last.data) + tail <= PAGE:
+                last.data += rest[:tail]
                 rest = rest[tail:]
         while rest and not self.full:
-            self._slots.append([0, rest[:PAGE]])
+            self._slots.append(_Slot(0, rest[:PAGE]))
             rest = rest[PAGE:]
         return len(data) - len(rest)
 
@@ -67,13 +71,11 @@ class _Slots:
         taken = b""
         while self._slots and len(taken) < size:
             slot = self._slots[0]
-            begin, data = slot
-            assert isinstance(begin, int)
-            assert isinstance(data, bytes)
-            piece = data[: size - len(taken)]
+            piece = slot.data[: size - len(taken)]
             taken += piece
-            slot[0], slot[1] = begin + len(piece), data[len(piece) :]
-            if not slot[1]:
+            slot.begin += len(piece)
+            slot.data = slot.data[len(piece) :]
+            if not slot.data:
                 del self._slots[0]
         return taken
 
@@ -90,15 +92,17 @@ class _Bytes:
         return len(self._data)
 
     @property
-    def full(self) -> bool:
-        return self._capacity - len(self._data) < self._atomic
+    def free(self) -> int:
+        return self._capacity - len(self._data)
 
-    def room(self, size: int) -> bool:
-        free = self._capacity - len(self._data)
-        return free >= size if size <= self._atomic else free > 0
+    @property
+    def full(self) -> bool:
+        return self.free < self._atomic
 
     def put(self, data: bytes) -> int:
-        size = min(len(data), self._capacity - len(self._data)) if self.room(len(data)) else 0
+        if len(data) <= self._atomic and self.free < len(data):
+            return 0  # whole or not at all
+        size = min(len(data), self.free)
         self._data += data[:size]
         return size
 
@@ -106,10 +110,6 @@ class _Bytes:
         taken = bytes(self._data[:size])
         del self._data[:size]
         return taken
-
-    @property
-    def free(self) -> int:
-        return self._capacity - len(self._data)
 
 
 class Pipe:
@@ -119,7 +119,7 @@ class Pipe:
         dialect = kernel.dialect
         self.kernel = kernel
         self.buffer: _Slots | _Bytes = (
-            _Slots() if dialect.pipe_pages else _Bytes(dialect.pipe_capacity, PIPE_BUF[False])
+            _Slots() if dialect.pipe_pages else _Bytes(dialect.pipe_capacity, PIPE_BUF)
         )
         self.reader: PipeReader | None = PipeReader(kernel, self)
         self.writer: PipeWriter | None = PipeWriter(kernel, self)

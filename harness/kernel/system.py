@@ -8,7 +8,6 @@ import math
 import socket
 from typing import TYPE_CHECKING, Any
 
-from reactor.errors import Unsupported
 from reactor.system import System
 
 from .counters import EventFd, TimerFd
@@ -28,12 +27,8 @@ if TYPE_CHECKING:
 
     from .kernel import Kernel
 
-#: What the model can give at all; `Dialect.extensions` says which of it a kernel has.
-_NEEDS_NAME = {
-    "so_nosigpipe": "SO_NOSIGPIPE",
-    "reuseport": "SO_REUSEPORT",
-    "sock_nonblock": "SOCK_NONBLOCK",
-}
+#: Extensions that are a constant of `socket`, which this interpreter may not have.
+_CONSTANTS = frozenset({"so_nosigpipe", "reuseport", "sock_nonblock"})
 
 
 class SimulatedSystem(System):
@@ -51,14 +46,9 @@ class SimulatedSystem(System):
 
     def has(self, name: str) -> bool:
         """Tell whether the dialect has it, and this interpreter the constant that it takes."""
-        needed = _NEEDS_NAME.get(name)
-        if needed is not None and not hasattr(socket, needed):
+        if name in _CONSTANTS and not super().has(name):
             return False
         return self.kernel.dialect.has(name)
-
-    def _demand(self, name: str) -> None:
-        if not self.has(name):
-            raise Unsupported(name)
 
     # -- Threads
 

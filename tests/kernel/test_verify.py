@@ -14,7 +14,7 @@ from harness.kernel.datagram import DatagramSocket
 from harness.kernel.description import ERR, HUP, IN, NVAL, OUT
 from harness.kernel.kernel import Kernel
 from harness.kernel.local import UnixSocket
-from harness.kernel.pipe import PipeReader, _Slots
+from harness.kernel.pipe import PipeReader, _Slot, _Slots
 from harness.kernel.pollers.epoll import ONESHOT, EpollInstance, Registration
 from harness.kernel.pollers.level import Poll
 from harness.kernel.tcp import TcpSocket
@@ -166,7 +166,7 @@ def never_fills_the_last_page(monkeypatch):
         taken = 0
         while taken < len(data) and not self.full:
             piece = data[taken : taken + 4096]
-            self._slots.append([0, piece])
+            self._slots.append(_Slot(0, piece))
             taken += len(piece)
         return taken
 

@@ -8,11 +8,11 @@ dropped; else it is reported, and a level-triggered one goes back to the end of 
 from __future__ import annotations
 
 import errno
-import math
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from ..description import ERR, HUP, IN, READABLE, Description, fail
+from .handle import Handle, number_of, whole_milliseconds
 
 if TYPE_CHECKING:
     from ..kernel import Kernel
@@ -24,7 +24,6 @@ _PRIVATE = EDGE | ONESHOT | EXCLUSIVE | 1 << 29  # and EPOLLWAKEUP
 
 #: What CPython's wrapper asks for when it is not told.
 _MANY = 1 << 14
-_INT_MAX = (1 << 31) - 1
 
 
 class Registration:
@@ -133,31 +132,18 @@ class EpollInstance(Description):
             self.forget(item)
 
 
-class Epoll:
+class Epoll(Handle):
     """`select.epoll` over the model.
 
     Raises:
         OSError: EMFILE.
     """
 
+    kind = "epoll"
+
     def __init__(self, kernel: Kernel) -> None:
-        self._kernel = kernel
         self._instance = EpollInstance(kernel)
-        self._fd = kernel.allocate(self._instance)
-
-    def fileno(self) -> int:
-        """Return the descriptor number."""
-        self._open()
-        return self._fd
-
-    @property
-    def closed(self) -> bool:
-        """Whether it has been closed."""
-        return self._fd < 0
-
-    def _open(self) -> None:
-        if self._fd < 0:
-            raise ValueError("I/O operation on closed epoll object")
+        super().__init__(kernel, self._instance)
 
     def register(self, fd: Any, eventmask: int = 0x7) -> None:
         """EPOLL_CTL_ADD."""
@@ -173,7 +159,7 @@ class Epoll:
 
     def _control(self, action: str, fd: Any, events: int) -> None:
         self._open()
-        number = fd if isinstance(fd, int) else fd.fileno()
+        number = number_of(fd)
         self._kernel.record(f"epoll_ctl {action}", number, events)
         self._instance.control(action, number, events)
 
@@ -189,12 +175,7 @@ class Epoll:
             maxevents = _MANY
         elif maxevents < 1:
             raise ValueError(f"maxevents must be greater than 0, got {maxevents}")
-        seconds: float | None = None
-        if timeout is not None and timeout >= 0:
-            milliseconds = math.ceil(timeout * 1000)
-            if milliseconds > _INT_MAX:
-                raise OverflowError("timeout is too large")
-            seconds = milliseconds / 1000
+        seconds = whole_milliseconds(None if timeout is None else timeout * 1000)
         instance = self._instance
         found = instance.collect(maxevents)
         if not found and seconds != 0:
@@ -202,15 +183,3 @@ class Epoll:
             found = instance.collect(maxevents)
         self._kernel.record("epoll_wait", seconds, found)
         return found
-
-    def close(self) -> None:
-        """close(2)."""
-        if self._fd >= 0:
-            fd, self._fd = self._fd, -1
-            self._kernel.close(fd)
-
-    def __enter__(self) -> Epoll:  # noqa: PYI034 - Self would not say more
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()

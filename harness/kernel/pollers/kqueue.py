@@ -29,6 +29,7 @@ from reactor.backends.kqueue import (
 
 from ..description import ERR, HUP, IN, OUT, READABLE, Condition, Description, fail
 from ..pipe import PipeWriter
+from .handle import Handle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -138,43 +139,27 @@ class KqueueInstance(Description):
         return Condition(count > 0, count)
 
 
-class Kqueue:
+class Kqueue(Handle):
     """`select.kqueue` over the model.
 
     Raises:
         OSError: EMFILE.
     """
 
+    kind = "kqueue"
+
     def __init__(self, kernel: Kernel) -> None:
-        self._kernel = kernel
         self.knotes: dict[tuple[int, int], Knote] = {}
         self._active: deque[Knote] = deque()
         self._instance = KqueueInstance(kernel, self)
-        self._fd = kernel.allocate(self._instance)
+        super().__init__(kernel, self._instance)
         kernel.on_close.append(self._forget_number)
 
-    def fileno(self) -> int:
-        """Return the descriptor number."""
-        self._open()
-        return self._fd
-
-    @property
-    def closed(self) -> bool:
-        """Whether it has been closed."""
-        return self._fd < 0
-
-    def _open(self) -> None:
-        if self._fd < 0:
-            raise ValueError("I/O operation on closed kqueue object")
-
-    def close(self) -> None:
-        """close(2): the knotes go too; who is inside a call goes on waiting."""
-        if self._fd >= 0:
-            fd, self._fd = self._fd, -1
-            self._kernel.on_close.remove(self._forget_number)
-            for knote in list(self.knotes.values()):
-                self._drop(knote)
-            self._kernel.close(fd)
+    def _closing(self) -> None:
+        """The knotes go too; who is inside a call goes on waiting."""
+        self._kernel.on_close.remove(self._forget_number)
+        for knote in list(self.knotes.values()):
+            self._drop(knote)
 
     def _forget_number(self, number: int) -> None:
         """knote_fdclose, whatever dup(2) left open."""
@@ -381,9 +366,3 @@ class Kqueue:
             [(event.ident, event.filter, event.flags, event.data) for event in events],
         )
         return events
-
-    def __enter__(self) -> Kqueue:  # noqa: PYI034 - Self would not say more
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()

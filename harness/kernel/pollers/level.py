@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-import math
 from typing import TYPE_CHECKING, Any
 
 from ..description import ERR, HUP, IN, NVAL, OUT, PRI, fail
+from .handle import number_of, whole_milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 #: The size of CPython's sets on every system that is supported.
 FD_SETSIZE = 1024
-_INT_MAX = (1 << 31) - 1
 
 #: What select(2) calls readable, writable and exceptional (fs/select.c).
 _SETS = (IN | HUP | ERR, OUT | ERR, PRI)
@@ -31,7 +30,7 @@ class Poll:
 
     def register(self, fd: Any, eventmask: int = IN | PRI | OUT) -> None:
         """Ask for `eventmask`, or change what was asked for."""
-        self._wanted[_number(fd)] = eventmask
+        self._wanted[number_of(fd)] = eventmask
 
     def modify(self, fd: Any, eventmask: int) -> None:
         """Change what was asked for.
@@ -39,9 +38,9 @@ class Poll:
         Raises:
             OSError: ENOENT, it was not registered.
         """
-        if _number(fd) not in self._wanted:
+        if number_of(fd) not in self._wanted:
             raise fail(errno.ENOENT)
-        self._wanted[_number(fd)] = eventmask
+        self._wanted[number_of(fd)] = eventmask
 
     def unregister(self, fd: Any) -> None:
         """Ask for it no more.
@@ -49,7 +48,7 @@ class Poll:
         Raises:
             KeyError: it was not registered.
         """
-        del self._wanted[_number(fd)]
+        del self._wanted[number_of(fd)]
 
     def _look(self, wanted: dict[int, int]) -> list[tuple[int, int]]:
         found = []
@@ -69,11 +68,7 @@ class Poll:
         """
         if self._busy:
             raise RuntimeError("concurrent poll() invocation")
-        seconds: float | None = None
-        if timeout is not None and timeout >= 0:
-            if math.ceil(timeout) > _INT_MAX:
-                raise OverflowError("timeout is too large")
-            seconds = math.ceil(timeout) / 1000
+        seconds = whole_milliseconds(timeout)
         # The kernel is given the list as it is now; what is registered meanwhile is not seen.
         wanted = dict(self._wanted)
         found = self._look(wanted)
@@ -104,7 +99,7 @@ def select(
     """
     asked = [list(readers), list(writers), list(exceptional)]
     for item in (item for items in asked for item in items):
-        number = _number(item)
+        number = number_of(item)
         if number < 0:
             raise ValueError(f"file descriptor cannot be a negative integer ({number})")
         if number >= FD_SETSIZE:
@@ -117,7 +112,7 @@ def select(
 
     def look() -> tuple[list[Any], list[Any], list[Any]]:
         first, second, third = (
-            [item for item in items if kernel.get(_number(item)).mask() & which]
+            [item for item in items if kernel.get(number_of(item)).mask() & which]
             for items, which in zip(asked, _SETS, strict=True)
         )
         return first, second, third
@@ -125,17 +120,13 @@ def select(
     def ready() -> bool:
         # A number that is closed during the wait: Linux holds the description and reports it at
         # the end, others differ (POSIX leaves it open). Here it is told at once, as EBADF.
-        numbers = {_number(item) for items in asked for item in items}
+        numbers = {number_of(item) for items in asked for item in items}
         return not all(map(kernel.is_open, numbers)) or any(look())
 
     found = look()
     if not any(found) and timeout != 0:
-        numbers = ", ".join(str(_number(item)) for items in asked for item in items)
+        numbers = ", ".join(str(number_of(item)) for items in asked for item in items)
         kernel.sleep(ready, timeout, f"select of {numbers}")
         found = look()
-    kernel.record("select", timeout, *([_number(item) for item in items] for items in found))
+    kernel.record("select", timeout, *([number_of(item) for item in items] for items in found))
     return found
-
-
-def _number(fd: Any) -> int:
-    return fd if isinstance(fd, int) else int(fd.fileno())

@@ -103,6 +103,8 @@ def _tell(
     difference: str | None,
     seed: int | None = None,
 ) -> int:
+    from .programs import to_text
+
     result = {
         "dialect": native_dialect(),
         "programs": done,
@@ -119,12 +121,8 @@ def _tell(
             f"({comparison.looked_again} only at a second look)"
         )
     else:
-        from .programs import to_text
-
         print(f"{difference}\n\nseed {seed}, shrunk to:\n{to_text(program or [])}")
     if difference is not None and options.save is not None:
-        from .programs import to_text
-
         options.save.write_text(to_text(program or []), encoding="utf-8")
     return 0 if difference is None else 1
 

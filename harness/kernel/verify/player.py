@@ -29,6 +29,12 @@ SIZES = (1, 2, 5, 100, 1000, 4096)
 #: Nobody needs more of one kind, and a long table makes for dull programs.
 MOST = 10
 
+#: The steps that make a descriptor.
+_MAKERS = frozenset(
+    {"tcp", "tcp_pair", "tcp_listener", "unix", "unix_pair", "unix_listener", "dgram_pair"}
+    | {"udp_pair", "accept", "pipe", "eventfd", "timerfd", "dup"}
+)
+
 #: What is sent: a piece of it from a place that moves on, so that a lost byte shows.
 _PATTERN = bytes(range(251)) * 290
 
@@ -83,14 +89,15 @@ class Player:
         answers = []
         try:
             for name, *numbers in program:
-                answers.append((self._step(getattr(self, f"do_{name}"), numbers), self._look()))
+                answers.append((self._step(name, numbers), self._look()))
         finally:
             self._end()
         return answers
 
-    def _step(self, call: Callable[..., Any], numbers: list[int]) -> Any:
+    def _step(self, name: str, numbers: list[int]) -> Any:
+        crowded = name in _MAKERS and len(self._open) >= MOST
         try:
-            answer = call(*numbers)
+            answer = None if crowded else getattr(self, f"do_{name}")(*numbers)
         except OSError as exc:
             answer = f"{type(exc).__name__} {exc.errno}"
         self._between()
@@ -139,22 +146,14 @@ class Player:
         found = [item for item in self._open if item.sock is not None]
         return found[number % len(found)].sock if found else None
 
-    @property
-    def _crowded(self) -> bool:
-        return len(self._open) >= MOST
-
     # -- Sockets
 
     def do_tcp(self, *_: int) -> Any:
         """A new TCP socket."""
-        if self._crowded:
-            return None
         return self._add("tcp", self._system.socket(socket.AF_INET, socket.SOCK_STREAM))
 
     def do_tcp_pair(self, *_: int) -> Any:
         """Two TCP sockets, connected."""
-        if self._crowded:
-            return None
         listener = self._system.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener.bind(("127.0.0.1", 0))
         listener.listen(1)
@@ -166,8 +165,6 @@ class Player:
 
     def do_tcp_listener(self, backlog: int, *_: int) -> Any:
         """A listening TCP socket."""
-        if self._crowded:
-            return None
         sock = self._system.socket(socket.AF_INET, socket.SOCK_STREAM)
         sock.bind(("127.0.0.1", 0))
         sock.listen(backlog % 3)
@@ -176,21 +173,15 @@ class Player:
 
     def do_unix(self, *_: int) -> Any:
         """A new Unix stream socket."""
-        if self._crowded:
-            return None
         return self._add("unix", self._system.socket(socket.AF_UNIX, socket.SOCK_STREAM))
 
     def do_unix_pair(self, *_: int) -> Any:
         """Two Unix stream sockets, connected."""
-        if self._crowded:
-            return None
         pair = self._system.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         return [self._add("unix", sock) for sock in pair]
 
     def do_unix_listener(self, backlog: int, *_: int) -> Any:
         """A listening Unix socket."""
-        if self._crowded:
-            return None
         sock = self._system.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         path = self._make_path()
         sock.bind(path)
@@ -200,15 +191,11 @@ class Player:
 
     def do_dgram_pair(self, *_: int) -> Any:
         """Two Unix datagram sockets, connected."""
-        if self._crowded:
-            return None
         pair = self._system.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         return [self._add("dgram", sock) for sock in pair]
 
     def do_udp_pair(self, *_: int) -> Any:
         """Two UDP sockets, the second connected to the first."""
-        if self._crowded:
-            return None
         left, right = (self._system.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
         left.bind(("127.0.0.1", 0))
         right.connect(left.getsockname())
@@ -228,7 +215,7 @@ class Player:
     def do_accept(self, which: int, *_: int) -> Any:
         """Accept."""
         handle = self._pick(which, "tcp", "unix")
-        if handle is None or self._crowded:
+        if handle is None:
             return None
         return self._add(handle.kind, self._system.accept(handle.sock)[0])
 
@@ -293,20 +280,18 @@ class Player:
 
     def do_pipe(self, *_: int) -> Any:
         """A pipe."""
-        if self._crowded:
-            return None
         read_end, write_end = self._system.pipe()
         return self._add("pipe", read_end), self._add("pipe", write_end)
 
     def do_eventfd(self, *_: int) -> Any:
         """An eventfd, where there are any."""
-        if self._crowded or not self._has("eventfd"):
+        if not self._has("eventfd"):
             return None
         return self._add("eventfd", self._system.eventfd())
 
     def do_timerfd(self, *_: int) -> Any:
         """A timerfd, where there are any."""
-        if self._crowded or not self._has("timerfd"):
+        if not self._has("timerfd"):
             return None
         return self._add("timerfd", self._system.timerfd())
 
@@ -347,7 +332,7 @@ class Player:
     def do_dup(self, which: int, *_: int) -> Any:
         """Give a socket a second number."""
         handle = self._pick(which, "tcp", "unix", "udp", "dgram")
-        if handle is None or self._crowded:
+        if handle is None:
             return None
         return self._add(handle.kind, handle.sock.dup())
 
