@@ -85,12 +85,11 @@ def perform(
                         result = done
                     elif want and slot.exact:
                         size = result if result.__class__ is int else len(result)
-                        if size >= want:
-                            pass
-                        elif size:
-                            slot.seen = edges
-                        else:
-                            slot.exact = False  # an end stays: the next receive sees it too
+                        if size < want:
+                            if size:
+                                slot.seen = edges
+                            else:
+                                slot.exact = False  # an end stays: the next receive sees it too
                     slot.calling = False
                     if slot.closed:
                         slot.descriptor.let_go()

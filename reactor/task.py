@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar, copy_context
 from functools import partial
+from inspect import isawaitable
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -34,9 +35,6 @@ BUDGET = 32
 
 #: How often in one step a cancelled task may start to wait again before others get their turn.
 _PATIENCE = 16
-
-#: `inspect.CO_ITERABLE_COROUTINE`, without the import of `inspect`, which costs more than this module.
-_ITERABLE_COROUTINE = 0x100
 
 #: The task whose coroutine is running. A context variable rather than a thread-local: every task
 #: runs in a context of its own anyway, and reading one costs half of the other.
@@ -274,7 +272,7 @@ def as_coroutine(function: Callable[..., Any], args: tuple[Any, ...]) -> Corouti
     made = function(*args)
     if made.__class__ is GeneratorType:
         # A plain generator has a coroutine's methods, and is none unless `types.coroutine` says so.
-        drivable = bool(made.gi_code.co_flags & _ITERABLE_COROUTINE)
+        drivable = isawaitable(made)
     else:
         drivable = hasattr(made, "send") and hasattr(made, "throw")
     if drivable:

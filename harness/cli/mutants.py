@@ -68,7 +68,7 @@ def main(options: argparse.Namespace) -> int:
                     for future in done:
                         fate = future.result()
                         fates[fate.name] = fate
-                        file.write(list(fates.values()), complete=not running)
+                        file.write(list(fates.values()), complete=False)
                         said.print(
                             plain(f"{len(fates)} of {len(chosen)} {_line(fate)}"), soft_wrap=True
                         )

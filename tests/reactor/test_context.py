@@ -11,7 +11,6 @@ from contextvars import ContextVar
 import pytest
 
 import reactor
-from harness.clock import FakeClock
 from reactor import (
     BackendError,
     Cause,
@@ -27,7 +26,6 @@ from reactor import (
 )
 from tests.reactor.scheduling import (
     SAFETY,
-    SPECS,
     WatchedWait,
     Worker,
     forever,
@@ -48,22 +46,6 @@ RUNS = {
     "poll": lambda context: context.poll(),
     "poll_one": lambda context: context.poll_one(),
 }
-
-
-@pytest.fixture
-def clock():
-    return FakeClock()
-
-
-@pytest.fixture(params=SPECS)
-def spec(request):
-    return request.param
-
-
-@pytest.fixture
-def context(spec):
-    with live(spec) as made:
-        yield made
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from dataclasses import asdict, fields
 import pytest
 
 import reactor
-from harness.clock import FakeClock
 from reactor import (
     CancelScope,
     Counters,
@@ -24,7 +23,6 @@ from reactor import (
 )
 from reactor.sync import Gate
 from tests.reactor.scheduling import (
-    SPECS,
     Signal,
     WatchedSystem,
     WatchedWait,
@@ -36,16 +34,6 @@ from tests.reactor.scheduling import (
     turns,
     virtual,
 )
-
-
-@pytest.fixture
-def clock():
-    return FakeClock()
-
-
-@pytest.fixture(params=SPECS)
-def spec(request):
-    return request.param
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import reactor
-from harness.clock import FakeClock
 from harness.faults import FaultTable, Rule
 from reactor import (
     ClosedError,
@@ -24,7 +23,6 @@ from reactor import (
 from reactor.scheduler import MAX_WAIT
 from reactor.task import BUDGET
 from tests.reactor.scheduling import (
-    SPECS,
     WatchedWait,
     Worker,
     forever,
@@ -39,22 +37,6 @@ from tests.reactor.scheduling import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-@pytest.fixture
-def clock():
-    return FakeClock()
-
-
-@pytest.fixture(params=SPECS)
-def spec(request):
-    return request.param
-
-
-@pytest.fixture
-def context(spec):
-    with live(spec) as made:
-        yield made
 
 
 # -- Inline completions: the budget

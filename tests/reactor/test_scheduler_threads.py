@@ -24,7 +24,6 @@ from reactor import (
 )
 from tests.reactor.scheduling import (
     SAFETY,
-    SPECS,
     Signal,
     WatchedSystem,
     WatchedWait,
@@ -34,11 +33,6 @@ from tests.reactor.scheduling import (
     guarded,
     turns,
 )
-
-
-@pytest.fixture(params=SPECS)
-def spec(request):
-    return request.param
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import math
 import pytest
 
 import reactor
-from harness.clock import FakeClock
 from reactor import (
     CancelScope,
     Cause,
@@ -22,18 +21,7 @@ from reactor import (
     timeout,
     timeout_at,
 )
-from tests.reactor.scheduling import SPECS, Worker, forever, live, run, started, turns
-
-
-@pytest.fixture
-def clock():
-    return FakeClock()
-
-
-@pytest.fixture(params=SPECS)
-def spec(request):
-    return request.param
-
+from tests.reactor.scheduling import Worker, forever, live, run, started, turns
 
 # -- Timeouts
 

@@ -11,7 +11,6 @@ import pytest
 import reactor
 from reactor import ContextClosedError, Event, IoContext, OperationCancelled, Strand, TaskGroup
 from tests.reactor.scheduling import (
-    SPECS,
     Signal,
     WatchedSystem,
     WatchedWait,
@@ -22,17 +21,6 @@ from tests.reactor.scheduling import (
     live,
     turns,
 )
-
-
-@pytest.fixture(params=SPECS)
-def spec(request):
-    return request.param
-
-
-@pytest.fixture
-def context(spec):
-    with live(spec) as made:
-        yield made
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 import reactor
-from harness.clock import FakeClock
 from reactor import (
     CancelScope,
     Cause,
@@ -19,7 +18,6 @@ from reactor import (
     current_task,
 )
 from tests.reactor.scheduling import (
-    SPECS,
     WatchedSystem,
     Worker,
     forever,
@@ -29,16 +27,6 @@ from tests.reactor.scheduling import (
     turns,
     watched,
 )
-
-
-@pytest.fixture
-def clock():
-    return FakeClock()
-
-
-@pytest.fixture(params=SPECS)
-def spec(request):
-    return request.param
 
 
 async def failing(error):

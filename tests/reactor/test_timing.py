@@ -7,22 +7,11 @@ import math
 import pytest
 
 import reactor
-from harness.clock import FakeClock
 from reactor import Cause, OperationCancelled, StreamSocket, Timer, current_context
 from reactor.scheduler import MAX_WAIT
-from tests.reactor.scheduling import SPECS, Worker, forever, live, run, started, turns, virtual
+from tests.reactor.scheduling import Worker, forever, live, run, started, turns, virtual
 
 FOREVER = [1e18, math.inf]
-
-
-@pytest.fixture
-def clock():
-    return FakeClock()
-
-
-@pytest.fixture(params=SPECS)
-def spec(request):
-    return request.param
 
 
 @pytest.fixture

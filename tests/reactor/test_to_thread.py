@@ -20,14 +20,9 @@ from reactor import (
     current_task,
     to_thread,
 )
-from tests.reactor.scheduling import SAFETY, SPECS, Signal, Worker, live, run, started, turns
+from tests.reactor.scheduling import SAFETY, Signal, Worker, live, run, started, turns
 
 variable = ContextVar("variable", default="unset")
-
-
-@pytest.fixture(params=SPECS)
-def spec(request):
-    return request.param
 
 
 class OneThread(System):

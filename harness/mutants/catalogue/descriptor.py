@@ -34,17 +34,7 @@ MUTANTS = (
         "every-read-is-taken-for-the-last",
         AREA,
         "partial.et-residue: epoll(7), 'will probably hang despite the available data'",
-        (
-            Edit(
-                "dispatch.py",
-                """
-                if size >= want:
-                    pass
-                elif size:
-                """,
-                "if size:",
-            ),
-        ),
+        (Edit("dispatch.py", "if size < want:", "if True:"),),
         (scenario("partial.et-residue", "epoll"),),
     ),
     Mutant(
