@@ -141,10 +141,10 @@ class IoOperation(Operation):
             scheduler.interest_wanted(descriptor)
         return True
 
-    def claim(self, cause: Cause) -> bool:
+    def claim(self, cause: Cause, *, scoped: bool = False) -> bool:
         """As `Operation.claim`. Readiness does not come here, it is claimed by `Descriptor.deliver`."""
         parked = self.state is PARKED
-        if not super().claim(cause):
+        if not super().claim(cause, scoped=scoped):
             return False
         if parked:
             self.slot.descriptor.scheduler.parks_ended += 1

@@ -67,11 +67,13 @@ class Operation:
     Subclasses say where they wait (`park`) and how they leave that place (`vacate`).
     """
 
-    __slots__ = ("cause", "state", "task")
+    __slots__ = ("cause", "scoped", "state", "task")
 
     def __init__(self) -> None:
         self.state = IDLE
         self.cause = Cause.READY
+        # A scope around the wait, and not the object waited for, decided how it ends.
+        self.scoped = False
         self.task: Task[Any] | None = None
 
     def park(self, task: Task[Any]) -> bool:
@@ -113,8 +115,12 @@ class Operation:
         task.scheduler.push(task)  # last: another thread may take it from there at once
         return True
 
-    def claim(self, cause: Cause) -> bool:
+    def claim(self, cause: Cause, *, scoped: bool = False) -> bool:
         """Decide the result, if nobody has; the mutex is held.
+
+        Args:
+            cause: how it ends.
+            scoped: it is a cancel scope that decides.
 
         Returns:
             True when this call was the one that decided.
@@ -122,6 +128,7 @@ class Operation:
         if self.state is PARKED:
             self.state = PARKED.claim
             self.cause = cause
+            self.scoped = scoped
             self.vacate()
             task = self.task
             assert task is not None
@@ -133,6 +140,7 @@ class Operation:
             # Its task is on the queue already, and whoever steps it takes the mutex only as long as
             # it sees DEFERRED: the state comes last, when all that goes with it is there.
             self.cause = cause
+            self.scoped = scoped
             self.vacate()
             assert self.task is not None
             self.task.scheduler.claims[cause] += 1

@@ -15,7 +15,6 @@ import math
 from typing import TYPE_CHECKING, Any, Self
 
 from .errors import Cause, OperationCancelled, ReactorError
-from .operation import DEFERRED, PARKED
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -215,14 +214,8 @@ class CancelScope:
                 self._refresh(task)
                 # Looked up once: a thread that steps the task takes it away without the mutex.
                 operation = task.operation
-                if (
-                    task.interrupted
-                    and operation is not None
-                    and (operation.state is PARKED or operation.state is DEFERRED)
-                ):
-                    # First: once the operation is claimed, another thread may step the task.
-                    task.scoped = True
-                    operation.claim(scope.reason())
+                if task.interrupted and operation is not None:
+                    operation.claim(scope.reason(), scoped=True)
             pending.extend(
                 child for child in scope._children if not child._shield or scope._closing(task)
             )

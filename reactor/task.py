@@ -66,7 +66,6 @@ class Task(Generic[T]):
         "root",
         "scheduler",
         "scope",
-        "scoped",
     )
 
     def __init__(
@@ -90,8 +89,6 @@ class Task(Generic[T]):
         self.credit = BUDGET
         # True while the innermost scope is cancelled: the next suspension raises instead.
         self.interrupted = False
-        # A scope, and not the object waited for, decided how that operation ends.
-        self.scoped = False
         self.done = False
         self.cancelled = False
         self._result: T | None = None
@@ -168,8 +165,7 @@ class Task(Generic[T]):
                 with scheduler.mutex:  # DEFERRED: it may be claimed yet, until here
                     op.state = op.state.resume
             if op.cause is not READY:
-                error = OperationCancelled(op.cause, scoped=self.scoped)
-                self.scoped = False
+                error = OperationCancelled(op.cause, scoped=op.scoped)
         self.credit = 0 if self.interrupted else BUDGET
         mutex = scheduler.mutex
         refusals = 0
@@ -193,7 +189,7 @@ class Task(Generic[T]):
                         continue
                     # It catches the cancellation and waits again, over and over: let others run.
                     self.operation = op = Yield()
-                    self.scoped = True
+                    op.scoped = True
                     op.defer(self, self.scope.reason())
                     return
                 # First, since parking may put the task on the queue, and from there another thread

@@ -469,19 +469,12 @@ MUTANTS = (
                 "scope.py",
                 """
                 operation = task.operation
-                if (
-                    task.interrupted
-                    and operation is not None
-                    and (operation.state is PARKED or operation.state is DEFERRED)
-                ):
+                if task.interrupted and operation is not None:
+                    operation.claim(scope.reason(), scoped=True)
                 """,
                 """
-                if (
-                    task.interrupted
-                    and task.operation is not None
-                    and (task.operation.state is PARKED or task.operation.state is DEFERRED)
-                ):
-                    operation = task.operation
+                if task.interrupted and task.operation is not None:
+                    task.operation.claim(scope.reason(), scoped=True)
                 """,
             ),
         ),
@@ -625,6 +618,7 @@ MUTANTS = (
                 "operation.py",
                 """
                 self.cause = cause
+                self.scoped = scoped
                 self.vacate()
                 assert self.task is not None
                 self.task.scheduler.claims[cause] += 1
@@ -633,6 +627,7 @@ MUTANTS = (
                 """
                 self.state = DEFERRED.claim
                 self.cause = cause
+                self.scoped = scoped
                 self.vacate()
                 assert self.task is not None
                 self.task.scheduler.claims[cause] += 1
