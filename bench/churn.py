@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -39,11 +40,21 @@ def run(args: argparse.Namespace, load: Load) -> dict[str, Any]:
     """Measure; returns what `--json` writes, with `leaks` for each backend."""
     if args.count < _STEPS:
         raise BenchError(f"--count must be at least {_STEPS}")
+    results = {}
+    for backend in args.backends:
+        results[backend] = result = _churn(backend, args, load)
+        leaks = "; ".join(result["leaks"]) or "no leak"
+        # At once, since the next backend may take minutes, or never come to its end.
+        print(
+            f"{backend}: {args.count:,} connections in {result['seconds']:.0f} s, {leaks}",
+            file=sys.stderr,
+            flush=True,
+        )
     return {
         "load": load.kind,
         "count": args.count,
         "at_once": args.at_once,
-        "backends": {backend: _churn(backend, args, load) for backend in args.backends},
+        "backends": results,
     }
 
 

@@ -166,9 +166,7 @@ class Acceptor(SocketBase):
         self._read.believe()  # the connection is still in the queue, and no edge will say so
 
     def _end(self, cause: Cause) -> int:
-        with self._context.scheduler.mutex:
-            waiting = self._gate.end(cause)
-        return waiting + super()._end(cause)
+        return self._gate.end(cause) + super()._end(cause)
 
     def __aiter__(self) -> AsyncIterator[StreamSocket]:
         """Iterate over the connections until the acceptor is closed."""

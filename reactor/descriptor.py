@@ -14,6 +14,8 @@ from .errors import Cause, FdSetSizeError
 from .operation import IDLE, PARKED, Operation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .scheduler import Scheduler
     from .task import Task
 
@@ -273,15 +275,18 @@ class Descriptor:
                     self.scheduler.backend.interest_changed(self)
                 self.scheduler.wake()
 
-    def cancel(self, cause: Cause = Cause.CANCEL) -> int:
-        """End what is pending in both directions; returns how many operations that ended."""
-        with self.scheduler.mutex:
-            return self.read.op.cancel(cause) + self.write.op.cancel(cause)
+    def cancel(self) -> int:
+        """End what is pending in both directions; returns how many operations. The mutex is held."""
+        return self.read.op.cancel(Cause.CANCEL) + self.write.op.cancel(Cause.CANCEL)
 
-    def close(self) -> bool:
+    def close(self, end: Callable[[Cause], object] | None = None) -> bool:
         """End what is pending, leave the poller, and give the number back.
 
         Leaving comes first, so that the number cannot be reused while the poller still has it.
+
+        Args:
+            end: ends what waits for the descriptor elsewhere; called with the mutex held. All in one
+                step, lest a task that is told of the close starts another operation before it.
 
         Returns:
             False when it was closed before.
@@ -291,10 +296,12 @@ class Descriptor:
                 return False
             self.closed = True
             for slot in (self.read, self.write):
-                slot.op.claim(Cause.CLOSE)
+                slot.op.cancel(Cause.CLOSE)
                 slot.seen = slot.edges  # `perform` must not touch the number again
                 slot.watched = False
                 slot.closed = True
+            if end is not None:
+                end(Cause.CLOSE)
             if self.registered:
                 self.registered = False
                 self.scheduler.backend.deregister(self)

@@ -102,14 +102,12 @@ class SocketBase:
         Returns:
             How many operations this ended.
         """
-        return self._end(Cause.CANCEL)
+        with self._context.scheduler.mutex:
+            return self._end(Cause.CANCEL) + self._descriptor.cancel()
 
     def close(self) -> None:
         """Close the socket; pending operations end with `OperationCancelled`. Again: no effect."""
-        if self.closed:
-            return
-        self._end(Cause.CLOSE)
-        self._descriptor.close()
+        self._descriptor.close(self._end)
 
     def __enter__(self) -> Any:
         return self
@@ -145,9 +143,11 @@ class SocketBase:
         return self._pause is not None and bool(self._pause._waits)
 
     def _end(self, cause: Cause) -> int:
-        """End what is pending for `cause`; subclasses with more places to wait add to it."""
-        paused = 0 if self._pause is None else self._pause.end(cause)
-        return paused + self._descriptor.cancel(cause)
+        """End what waits elsewhere than in the descriptor's slots; returns how many operations.
+
+        Subclasses with more such places add to it. The mutex is held.
+        """
+        return 0 if self._pause is None else self._pause.end(cause)
 
 
 def display_address(address: Any) -> Any:

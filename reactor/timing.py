@@ -128,19 +128,19 @@ class Timer:
         Returns:
             How many waits this ended.
         """
-        return self.end(Cause.CANCEL)
+        with self._scheduler.mutex:
+            return self.end(Cause.CANCEL)
 
     def end(self, cause: Cause) -> int:
-        """As `cancel`, for another cause."""
-        with self._scheduler.mutex:
-            count = 0
-            for op in self._waits:
-                if op.claim(cause):
-                    count += 1
-                elif op.cause is Cause.READY:
-                    op.cause = cause
-                    count += 1
-            return count
+        """As `cancel`, for another cause. The mutex is held."""
+        count = 0
+        for op in self._waits:
+            if op.claim(cause):
+                count += 1
+            elif op.cause is Cause.READY:
+                op.cause = cause
+                count += 1
+        return count
 
 
 @types.coroutine

@@ -54,7 +54,8 @@ def test_churn_finds_everything_given_back(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     data = json.loads((tmp_path / "churn.json").read_text())
     assert list(data["backends"]) == here
-    for result in data["backends"].values():
+    for backend, result in data["backends"].items():
+        assert f"{backend}: 300 connections in" in done.stderr  # told as each one ends
         assert result["leaks"] == []
         assert result["steps"][-1]["served"] == 300
 

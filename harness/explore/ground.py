@@ -251,6 +251,11 @@ class FakeSocket:
             self.inbox.append(data)
             self._ground.changed(self, READ)
 
+    def steal(self) -> None:
+        """Another reader of the same socket takes what is there; the poller does not say so."""
+        self._execution.step(self._key, True, f"somebody else reads {self._key}")
+        self.inbox.clear()
+
     def end(self) -> None:
         """The stream ends."""
         self._execution.step(self._key, True, f"the end arrives at {self._key}")

@@ -37,9 +37,14 @@ RACES = (
         ("last-work-vs-new-work", "last-work-posts-more", "guards-released-together"),
     ),
     Race("new earliest timer, wait in progress", 7, ("earlier-timer-vs-wait",)),
-    Race("cancel, readiness", 4, ("cancel-vs-readiness", "cancel-in-scope-vs-readiness")),
+    Race(
+        "cancel, readiness",
+        4,
+        ("cancel-vs-readiness", "cancel-in-scope-vs-readiness", "cancel-vs-stolen-data"),
+    ),
     Race("cancel, cancel", 1, ("cancel-vs-cancel", "cancel-vs-posted-cancel")),
     Race("close, readiness in the same batch", 5, ("close-vs-readiness-in-one-batch",)),
+    Race("close, readiness on its way", 5, ("close-vs-readiness",)),
     Race("close, park", 5, ("close-vs-park", "close-vs-call")),
     Race("readiness, park", 2, ("readiness-vs-park", "edge-during-an-empty-call")),
     Race(

@@ -260,6 +260,45 @@ def cancel_in_scope_vs_readiness(stage: Stage) -> None:
     stage.check(check)
 
 
+@program("", "*2")
+def cancel_vs_stolen_data(stage: Stage) -> None:
+    """A cancel meets readiness whose data is gone again: the receive must not park once more."""
+    context = stage.context()
+    sock, remote = stage.socket(context)
+    context.spawn(stage.say, "recv", sock.recv, 10)
+    context.poll()  # it is parked before the race begins: an idle socket forgets a cancel
+
+    def arrive_and_go() -> None:
+        remote.arrive(b"x")
+        remote.steal()
+
+    stage.run(context)
+    stage.thread("arrive", arrive_and_go)
+    stage.thread("cancel", sock.cancel)
+    stage.check(stage.ended, "recv", "b'x'", "cancelled by cancel")
+    stage.rests(context)
+
+
+@program("edge", "level")
+def close_vs_readiness(stage: Stage, backend: str) -> None:
+    """A socket is closed while the leader is on its way with its event: nobody calls on it again."""
+    context = stage.context(backend)
+    sock, remote = stage.socket(context)
+
+    async def receive() -> None:
+        await stage.say("first", sock.recv, 10)
+        await stage.say("second", sock.recv, 10)
+
+    context.spawn(receive)
+    context.poll()  # it is parked before the race begins
+    stage.run(context)
+    stage.thread("arrive", remote.arrive, b"x")
+    stage.thread("close", sock.close)
+    stage.check(stage.ended, "first", "b'x'", "cancelled by close")
+    stage.check(stage.ended, "second", "ClosedError", "cancelled by close")
+    stage.rests(context)
+
+
 @program()
 def cancel_vs_deferred_receive(stage: Stage) -> None:
     """A receive that let others go first is cancelled just as its turn comes."""

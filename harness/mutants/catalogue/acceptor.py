@@ -55,8 +55,8 @@ MUTANTS = (
         (
             Edit(
                 "socketbase.py",
-                "paused = 0 if self._pause is None else self._pause.end(cause)",
-                "paused = 0",
+                "return 0 if self._pause is None else self._pause.end(cause)",
+                "return 0",
             ),
         ),
         (scenario("accept.emfile-no-lost-listener"),),

@@ -35,8 +35,8 @@ MUTANTS = (
         AREA,
         "close.pending-recv: asyncio hangs on one selector; accept.close-while-pending: libcoro#377",
         (
-            Edit("descriptor.py", "slot.op.claim(Cause.CLOSE)", "pass"),
-            Edit("socketbase.py", "self._end(Cause.CLOSE)", "pass"),
+            Edit("descriptor.py", "slot.op.cancel(Cause.CLOSE)", "pass"),
+            Edit("descriptor.py", "end(Cause.CLOSE)", "pass"),
         ),
         (scenario("accept.close-while-pending"),),
     ),
@@ -44,7 +44,7 @@ MUTANTS = (
         "close-forgets-who-waits-for-a-turn-to-accept",
         AREA,
         "accept.close-while-pending: libcoro PR 422, trio#3520",
-        (Edit("acceptor.py", "waiting = self._gate.end(cause)", "waiting = 0"),),
+        (Edit("acceptor.py", "return self._gate.end(cause) + super()._end(cause)", "return 0"),),
         (scenario("accept.close-while-pending"),),
     ),
     Mutant(

@@ -543,6 +543,74 @@ MUTANTS = (
         (program("close-vs-call-edge"),),
     ),
     Mutant(
+        "close-tells-before-it-has-closed",
+        AREA,
+        "close.pending-recv: this project's own, found by `close-vs-readiness`",
+        (
+            Edit(
+                "socketbase.py",
+                "self._descriptor.close(self._end)",
+                """
+            with self._context.scheduler.mutex:
+                for slot in (self._descriptor.read, self._descriptor.write):
+                    slot.op.cancel(Cause.CLOSE)
+            self._descriptor.close(self._end)
+            """,
+            ),
+        ),
+        (program("close-vs-readiness-edge"),),
+    ),
+    Mutant(
+        "a-stale-event-of-a-closed-descriptor-is-delivered",
+        AREA,
+        "close.stale-event-new-socket: Twisted test_lostFileDescriptor, an event that was on its way",
+        (
+            Edit(
+                "scheduler.py",
+                """
+                if not descriptor.closed:
+                    descriptor.deliver(events)
+                """,
+                "descriptor.deliver(events)",
+            ),
+        ),
+        (program("close-vs-readiness-edge"),),
+    ),
+    Mutant(
+        "a-late-cancel-does-not-keep-it-from-waiting",
+        AREA,
+        "cancel.false-readiness: corosio 477e92f, a cancel of what readiness has claimed",
+        (
+            Edit(
+                "dispatch.py",
+                """
+                if op.late is not None:
+                    raise OperationCancelled(op.late)
+                if slot.closed:
+                """,
+                "if slot.closed:",
+            ),
+            Edit(
+                "descriptor.py",
+                "if descriptor.closed or self.late is not None:",
+                "if descriptor.closed:",
+            ),
+            Edit(
+                "descriptor.py",
+                """
+                    not slot.watched
+                    or self.late is not None
+                    or slot.edges != slot.seen
+                """,
+                """
+                    not slot.watched
+                    or slot.edges != slot.seen
+                """,
+            ),
+        ),
+        (program("cancel-vs-stolen-data"),),
+    ),
+    Mutant(
         "close-does-not-wait-for-the-runners",
         AREA,
         "cancel.shutdown-with-parked-ops: corosio 2068af1, use after free while others still ran",
