@@ -14,7 +14,7 @@ from .errors import Cause, FdSetSizeError
 from .operation import IDLE, PARKED, Operation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from .scheduler import Scheduler
     from .task import Task
@@ -69,11 +69,11 @@ class Slot:
         # A descriptor that was never registered is believed ready: trying is how one finds out.
         self.edges = 1
         self.seen = 0
-        # True while "fewer bytes than asked for" means "the kernel has no more": saves the call
-        # that would block. Not so with AF_UNIX (a read stops at ancillary data, unix(7)), after
+        # True while "fewer bytes than asked for" means "the kernel has no more" (of a receive): saves
+        # the call that would block. Not so with AF_UNIX (a read stops at ancillary data, unix(7)), after
         # an end or error was reported (no edge follows the one that brought it), or with urgent
         # data about (a read stops at the mark, tcp(7)).
-        self.exact = True
+        self.exact = direction == READ
         # Second argument of the slot's calls: the flags of a send, 0 of a receive.
         self.flags = 0
         # A thread is inside one of the slot's calls, or may be unless the operation waits (see
@@ -135,7 +135,11 @@ class IoOperation(Operation):
             descriptor.scheduler.deferrals += 1
             return self.defer(task)
         if not descriptor.registered:
-            descriptor.register()
+            try:
+                descriptor.register()
+            except BaseException:
+                slot.edges += 1  # nobody will report it: the next operation has to try
+                raise
         slot.parks += 1
         self.settle(task)
         scheduler = descriptor.scheduler
@@ -144,7 +148,7 @@ class IoOperation(Operation):
         return True
 
     def claim(self, cause: Cause, *, scoped: bool = False) -> bool:
-        """As `Operation.claim`. Readiness does not come here, it is claimed by `Descriptor.deliver`."""
+        """As `Operation.claim`. Readiness does not come here, it is claimed by `deliver`."""
         parked = self.state is PARKED
         if not super().claim(cause, scoped=scoped):
             return False
@@ -242,35 +246,11 @@ class Descriptor:
         self.registered = True
         self.read.watched = self.write.watched = backend.edge_triggered
 
-    def deliver(self, events: int) -> None:
-        """Take in what the poller reported, and claim what waits for it. The mutex is held.
-
-        It is `Operation.claim` without what readiness does not need, written out for both slots:
-        this runs once per event. The caller sees to it that somebody takes the tasks off the queue
-        and that a level-triggered poller hears of the change.
-        """
-        if events & STICKY:
-            self.read.exact = False
-        if events & READ:
-            slot = self.read
-            slot.edges += 1
-            op = slot.op
-            if op.state is PARKED:
-                op.state = _CLAIM
-                self.scheduler.queue.append(op.task)
-        if events & WRITE:
-            slot = self.write
-            slot.edges += 1
-            op = slot.op
-            if op.state is PARKED:
-                op.state = _CLAIM
-                self.scheduler.queue.append(op.task)
-
     def nudge(self, direction: int) -> None:
         """Have a parked operation look for itself, after something the poller may not report."""
         with self.scheduler.mutex:
             if not self.closed:
-                self.deliver(direction)
+                deliver([(self, direction)])
                 if self.scheduler.level:
                     self.scheduler.backend.interest_changed(self)
                 self.scheduler.wake()
@@ -335,3 +315,34 @@ class Descriptor:
             self.sock.close()
         except OSError:
             pass
+
+
+def deliver(ready: Iterable[tuple[Descriptor, int]]) -> None:
+    """Take in what the poller reported, and claim what waits for it. The mutex is held.
+
+    It is `Operation.claim` without what readiness does not need, written out for both slots: the
+    body runs once per event. The caller sees to it that somebody takes the tasks off the queue and
+    that a level-triggered poller hears of the change.
+
+    Args:
+        ready: descriptors of one context, each with a mask of READ, WRITE and STICKY.
+    """
+    for descriptor, events in ready:
+        if descriptor.closed:
+            continue
+        if events & STICKY:
+            descriptor.read.exact = False
+        if events & READ:
+            slot = descriptor.read
+            slot.edges += 1
+            op = slot.op
+            if op.state is PARKED:
+                op.state = _CLAIM
+                descriptor.scheduler.queue.append(op.task)
+        if events & WRITE:
+            slot = descriptor.write
+            slot.edges += 1
+            op = slot.op
+            if op.state is PARKED:
+                op.state = _CLAIM
+                descriptor.scheduler.queue.append(op.task)

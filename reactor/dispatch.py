@@ -78,6 +78,8 @@ def perform(
                                 arg = memoryview(arg)[result:]
                             if op.late is not None:
                                 raise OperationCancelled(op.late)
+                            if slot.exact:
+                                slot.seen = edges
                             if not pending:
                                 slot.partials += 1
                             pending = False  # each further step counts against the budget

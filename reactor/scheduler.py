@@ -23,6 +23,7 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
+from .descriptor import deliver
 from .errors import Cause, ContextClosedError, ReactorError
 from .fork import own
 from .local import running
@@ -302,9 +303,7 @@ class Scheduler:
             with self.mutex:
                 signal.returned()
                 queue = self.queue
-                for descriptor, events in ready:
-                    if not descriptor.closed:
-                        descriptor.deliver(events)
+                deliver(ready)
                 if self.level:
                     for descriptor, _ in ready:
                         backend.interest_changed(descriptor)

@@ -99,15 +99,18 @@ class EpollBackend(Backend):
         """epoll_wait(2); CPython rounds the timeout up to milliseconds, so it is never early."""
         get = self.descriptors.get
         translate = self._translate
-        ready = []
-        for fd, mask in self._wait(-1 if timeout is None else timeout, _MAX_EVENTS):
-            descriptor = get(fd)
-            if descriptor is not None:
-                ready.append((descriptor, translate[mask]))
-            elif fd == self.waker.fd:
-                self.waker.drain()
-            elif fd == self._timerfd:
-                self._deadline = math.inf
+        events = self._wait(-1 if timeout is None else timeout, _MAX_EVENTS)
+        ready = [
+            (descriptor, translate[mask])
+            for fd, mask in events
+            if (descriptor := get(fd)) is not None
+        ]
+        if len(ready) < len(events):
+            for fd, _ in events:
+                if fd == self.waker.fd:
+                    self.waker.drain()
+                elif fd == self._timerfd:
+                    self._deadline = math.inf
         return ready
 
     def close_poller(self) -> None:

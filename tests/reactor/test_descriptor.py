@@ -13,7 +13,7 @@ from harness.clock import FakeClock
 from harness.faults import FaultTable
 from harness.peer import Peer, tiny_buffers
 from reactor import Cause, ClosedError, ContextClosedError, IoContext, StreamSocket
-from reactor.descriptor import READ, STICKY, WRITE, Descriptor
+from reactor.descriptor import READ, STICKY, WRITE, Descriptor, deliver
 from tests.reactor.places import (
     arrived,
     ends,
@@ -325,10 +325,10 @@ def test_what_sticky_means(where):
             descriptor = sock._descriptor
             assert descriptor.read.exact
             before = (descriptor.read.edges, descriptor.write.edges)
-            descriptor.deliver(STICKY)
+            deliver([(descriptor, STICKY)])
             assert not descriptor.read.exact
             assert (descriptor.read.edges, descriptor.write.edges) == before
-            descriptor.deliver(READ | WRITE)
+            deliver([(descriptor, READ | WRITE)])
             assert descriptor.read.edges == before[0] + 1
             assert descriptor.write.edges == before[1] + 1
 
@@ -495,7 +495,7 @@ def test_closing_ends_what_is_pending(where):
             task = await receiving(sock)
             peer.sendall(b"hello")
             with reactor.current_context().scheduler.mutex:
-                sock._descriptor.deliver(READ)
+                deliver([(sock._descriptor, READ)])
             assert sock._descriptor.close()
             assert (await task).cause is Cause.CLOSE, "though readiness came first"
             sock._sock.close()

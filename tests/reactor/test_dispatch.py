@@ -14,7 +14,7 @@ import reactor
 from harness.faults import FaultTable, Rule
 from harness.peer import Peer, check_pattern, linger_zero, pattern, tiny_buffers
 from reactor import BusyError, CancelScope, Cause, ClosedError, OperationCancelled
-from reactor.descriptor import READ, STICKY, WRITE
+from reactor.descriptor import READ, STICKY, WRITE, deliver
 from reactor.dispatch import perform
 from reactor.operation import DEFERRED, IDLE
 from reactor.task import BUDGET
@@ -39,7 +39,7 @@ def counters():
 def report(sock, events):
     """What the leader does when the poller reports `events`; the operation is claimed, and not run."""
     with reactor.current_context().scheduler.mutex:
-        sock._descriptor.deliver(events)
+        deliver([(sock._descriptor, events)])
 
 
 # -- Speculation
@@ -243,6 +243,23 @@ def test_a_short_read_saves_the_call_that_would_block(where):
                 peer.sendall(b"hello")
                 assert await task == b"hello"
                 assert table.calls["recv"] == number + 1, "one call for each, and one at first"
+
+    where.run(main, table)
+
+
+@everywhere
+def test_a_short_read_saves_that_call_in_an_exact_receive_too(where):
+    table = FaultTable()
+
+    async def main():
+        with wired("tcp") as (sock, peer):
+            task = await parked(sock, READ, sock.recv_exactly, 6)
+            for data in (b"he", b"ll", b"o!"):
+                peer.sendall(data)
+                arrived(sock)
+                await turns()
+            assert await task == b"hello!"
+            assert table.calls["recv_into"] == 4, "one call for each piece, and one at first"
 
     where.run(main, table)
 

@@ -404,6 +404,8 @@ def test_a_number_that_select_cannot_hold(where, high):
                 ) as caught:
                     await operation(100)
                 assert (caught.value.fd, caught.value.limit) == (number, 1024)
+            right.sendall(b"again")
+            assert await sock.recv(100) == b"again", "what needs no wait still works"
             assert "epoll, kqueue or poll" in str(caught.value)
             assert number not in backend().descriptors
             assert not sock._descriptor.registered

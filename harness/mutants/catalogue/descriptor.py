@@ -16,7 +16,7 @@ MUTANTS = (
                 "descriptor.py",
                 """
                 if events & STICKY:
-                    self.read.exact = False
+                    descriptor.read.exact = False
                 """,
                 "",
             ),
@@ -67,7 +67,7 @@ MUTANTS = (
         AREA,
         "partial.eof-behind-data: netius#79, nanomsg/nng#687, varnish#4138",
         (
-            Edit("descriptor.py", "self.read.exact = False", "self.read.exact = None"),
+            Edit("descriptor.py", "descriptor.read.exact = False", "descriptor.read.exact = None"),
             Edit(
                 "dispatch.py",
                 "return result",

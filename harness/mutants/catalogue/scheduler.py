@@ -14,8 +14,8 @@ MUTANTS = (
         (
             Edit(
                 "scheduler.py",
-                "for descriptor, events in ready:",
-                "for descriptor, events in ready if self.timers.next_deadline() > self.now() else ():",
+                "deliver(ready)",
+                "deliver(ready if self.timers.next_deadline() > self.now() else ())",
             ),
         ),
         (scenario("timer.timeout-and-io-same-turn", "epoll"),),

@@ -566,12 +566,13 @@ MUTANTS = (
         "close.stale-event-new-socket: Twisted test_lostFileDescriptor, an event that was on its way",
         (
             Edit(
-                "scheduler.py",
+                "descriptor.py",
                 """
-                if not descriptor.closed:
-                    descriptor.deliver(events)
+                if descriptor.closed:
+                    continue
+                if events & STICKY:
                 """,
-                "descriptor.deliver(events)",
+                "if events & STICKY:",
             ),
         ),
         (program("close-vs-readiness-edge"),),
