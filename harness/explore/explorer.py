@@ -8,18 +8,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from . import programs
-from .control import Active, Crew, Execution, ExploreError, Violation
+from .control import Active, Crew, Execution
+from .schedule import Watcher, format_replay, parse_replay
 from .search import Exhaustive
 from .stage import Stage
 from .state import Fingerprint
+from .steps import ExploreError, Violation
 from .strategies import Bounded, Continuing, Randomly, Replaying, Switching
 from .track import tracking
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from .control import Step, Strategy, Worker
+    from .control import Worker
     from .programs import Program
+    from .steps import Step, Strategy
 
 #: Every so many executions one is run a second time, to prove that nothing is uncontrolled; and where
 #: one was given up in a state that is known, what follows is compared with what followed before.
@@ -265,43 +268,12 @@ def replay(text: str) -> tuple[Report, list[str]]:
     name, choices = parse_replay(text)
     program = programs.get(name)
     with tracking(), Crew() as crew:
-        watcher = _Watcher()
+        watcher = Watcher()
         execution = execute(program, Replaying(choices), crew, on_step=watcher)
     report = Report(name, len(set(execution.choices)), schedules=1, steps=len(execution.choices))
     if execution.violation is not None:
         report.violations.append(_finding(program, execution, watcher.lines()))
     return report, watcher.lines()
-
-
-def format_replay(name: str, choices: Sequence[int]) -> str:
-    """Write a schedule down."""
-    runs: list[list[int]] = []
-    for choice in choices:
-        if runs and runs[-1][0] == choice:
-            runs[-1][1] += 1
-        else:
-            runs.append([choice, 1])
-    return f"{name}:" + ",".join(f"{choice + 1}*{count}" for choice, count in runs)
-
-
-def parse_replay(text: str) -> tuple[str, list[int]]:
-    """Read what `format_replay` wrote.
-
-    Raises:
-        ExploreError: it is malformed; says where.
-    """
-    name, colon, rest = text.partition(":")
-    if not colon:
-        raise ExploreError(f"{text!r} is no replay string, such as post-vs-sleep-edge:1*12,2*3")
-    choices: list[int] = []
-    for part in rest.split(",") if rest else ():
-        thread, star, count = part.partition("*")
-        if not star or not thread.isdigit() or not count.isdigit() or not 1 <= int(thread) <= 64:
-            raise ExploreError(f"replay string: {part!r} is not thread*steps, such as 2*31")
-        if int(count) > 1_000_000:
-            raise ExploreError(f"replay string: {part!r} has more steps than any schedule")
-        choices += [int(thread) - 1] * int(count)
-    return name, choices
 
 
 def _look_closer(
@@ -325,7 +297,7 @@ def _alike(program: Program, one: list[int], other: list[int], crew: Crew) -> No
     for seed in range(WAYS):
         seen: list[tuple[list[str], Violation | None]] = []
         for choices in (one, other):
-            watcher = _Watcher(after=len(choices))
+            watcher = Watcher(after=len(choices))
             execution = execute(program, Continuing(choices, seed), crew, on_step=watcher)
             seen.append((watcher.lines(), execution.violation))
         if seen[0] != seen[1]:
@@ -337,7 +309,7 @@ def _alike(program: Program, one: list[int], other: list[int], crew: Crew) -> No
 
 def _again(program: Program, first: Execution, crew: Crew) -> None:
     """Run a schedule a second time: the same steps must come of it."""
-    watchers = _Watcher(), _Watcher()
+    watchers = Watcher(), Watcher()
     for watcher in watchers:
         second = execute(program, Replaying(first.choices), crew, on_step=watcher)
         if second.choices != first.choices or second.violation != first.violation:
@@ -379,7 +351,7 @@ def _shorten(program: Program, execution: Execution, crew: Crew) -> Finding:
             if found.violation is not None and found.violation.kind == kind:
                 best, switches, shorter = found, _switches(program, found, crew), True
                 break
-    watcher = _Watcher()
+    watcher = Watcher()
     best = execute(program, Replaying(best.choices), crew, on_step=watcher)
     finding = _finding(program, best, watcher.lines())
     finding.switches = len(switches)
@@ -396,32 +368,3 @@ def _finding(program: Program, execution: Execution, timeline: list[str]) -> Fin
         switches=0,
         timeline=timeline,
     )
-
-
-class _Watcher:
-    """Writes down what each thread does, a line for each function of the reactor that it is in."""
-
-    def __init__(self, after: int = 0) -> None:
-        self._pieces: list[tuple[str, str, list[str]]] = []
-        self._after = after
-
-    def __call__(self, worker: Worker, step: Step) -> None:
-        """Take in one step, or an access that was no choice."""
-        self._after -= 1
-        if self._after >= 0:
-            return
-        where = worker.where
-        last = self._pieces[-1] if self._pieces else None
-        if last is None or last[:2] != (worker.name, where):
-            last = (worker.name, where, [])
-            self._pieces.append(last)
-        if not last[2] or last[2][-1] != step.label:
-            last[2].append(step.label)
-
-    def lines(self) -> list[str]:
-        """Return the timeline."""
-        width = max((len(name) for name, _, _ in self._pieces), default=0)
-        return [
-            f"{name:<{width}}  {where + ': ' if where else ''}{', '.join(labels)}"
-            for name, where, labels in self._pieces
-        ]

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .control import ExploreError
 from .programs import PROGRAMS
+from .steps import ExploreError
 
 
 class Race(NamedTuple):

@@ -18,12 +18,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from .control import ExploreError
+from .steps import ExploreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from .control import Access, Execution, Step, Worker
+    from .control import Execution, Worker
+    from .steps import Access, Step
 
 
 class _Key:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import reactor
 from reactor.stream import StreamSocket
 
-from .control import Violation
-from .ground import BACKENDS, FakeSocket, Ground
+from .ground import FakeSocket, Ground
+from .pollers import BACKENDS
+from .steps import Violation
 from .track import TrackedQueue
 
 if TYPE_CHECKING:

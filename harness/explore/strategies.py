@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from .control import ExploreError
+from .steps import ExploreError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

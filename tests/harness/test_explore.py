@@ -11,13 +11,15 @@ from hypothesis import example, given, settings, strategies as st
 
 import reactor.scheduler
 from harness.cli import main
-from harness.explore import explorer, programs
-from harness.explore.control import Active, Crew, Execution, ExploreError
-from harness.explore.ground import Ground, Lock
+from harness.explore import explorer, programs, schedule
+from harness.explore.control import Active, Crew, Execution
+from harness.explore.ground import Ground
 from harness.explore.laws import RACES, race_of
+from harness.explore.locks import Lock
 from harness.explore.programs import PROGRAMS, Program
 from harness.explore.search import Exhaustive
 from harness.explore.state import Fingerprint
+from harness.explore.steps import ExploreError
 from harness.explore.strategies import Randomly, Replaying, Straight
 from harness.explore.track import TRACKED, tracking
 from reactor.errors import Cause
@@ -373,9 +375,9 @@ def test_a_malformed_replay_string_is_one_clear_error(text):
 
 def test_choices_survive_being_written_down():
     choices = [0, 0, 1, 0, 2, 2, 2]
-    text = explorer.format_replay("p", choices)
+    text = schedule.format_replay("p", choices)
     assert text == "p:1*2,2*1,1*1,3*3"
-    assert explorer.parse_replay(text) == ("p", choices)
+    assert schedule.parse_replay(text) == ("p", choices)
 
 
 def test_a_program_that_is_not_under_control_is_noticed():

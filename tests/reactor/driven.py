@@ -10,7 +10,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from harness.explore.control import Execution, Step, Stopped, Violation
+from harness.explore.control import Execution
+from harness.explore.steps import Step, Stopped, Violation
 from harness.explore.strategies import Straight
 from harness.explore.track import TrackedQueue
 from reactor.scheduler import TURN

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import reactor
 from harness.explore.control import Active, Crew
-from harness.explore.ground import BACKENDS, FakeSocket, Ground
+from harness.explore.ground import FakeSocket, Ground
+from harness.explore.pollers import BACKENDS
 from reactor.operation import CLAIMED, PARKED
 from tests.reactor.driven import CountedQueue, Driven
 

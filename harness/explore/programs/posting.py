@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import reactor
 
-from ..ground import ScriptedWaker
+from ..pollers import ScriptedWaker
 from .registry import program
 
 if TYPE_CHECKING:

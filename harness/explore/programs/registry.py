@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..control import ExploreError
+from ..steps import ExploreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
