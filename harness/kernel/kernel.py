@@ -47,10 +47,14 @@ class Kernel:
         dialect: whose rules it keeps: a `Dialect`, or the name of one in `DIALECTS`.
         seed: decides every choice that the kernel is free to make.
         nofile: RLIMIT_NOFILE, the number of descriptors that may be open.
+        call_ns: nanoseconds that each call takes; with 0 time moves only when everybody waits.
+        slice_calls: calls after which, on average, a thread lets another go on; with 0 threads
+            change places only where one waits.
 
     Attributes:
         now: the virtual monotonic clock, in nanoseconds.
         nofile: may be changed at any time, as setrlimit(2) does.
+        busy_ns: nanoseconds that the calls took so far.
         trace: the latest calls that were made, as text.
 
     Raises:
@@ -58,7 +62,13 @@ class Kernel:
     """
 
     def __init__(
-        self, dialect: str | Dialect = "linux", seed: int = 0, *, nofile: int = 1024
+        self,
+        dialect: str | Dialect = "linux",
+        seed: int = 0,
+        *,
+        nofile: int = 1024,
+        call_ns: int = 0,
+        slice_calls: int = 0,
     ) -> None:
         if isinstance(dialect, str):
             if dialect not in DIALECTS:
@@ -69,7 +79,9 @@ class Kernel:
         self.random = random.Random(seed)
         self.nofile = nofile
         self.now = EPOCH * _NANO
-        self.baton = Baton(self)
+        self.busy_ns = 0
+        self._call_ns = call_ns
+        self.baton = Baton(self, slice_calls)
         self.trace: deque[str] = deque(maxlen=_KEPT)
         self._digest = hashlib.blake2b(digest_size=16)
         self._timers: list[tuple[int, int, Timer]] = []
@@ -87,13 +99,13 @@ class Kernel:
 
     # -- Descriptors
 
-    def allocate(self, description: Description) -> int:
-        """Give `description` the lowest free number.
+    def allocate(self, description: Description, least: int = 0) -> int:
+        """Give `description` the lowest free number from `least` on.
 
         Raises:
             OSError: EMFILE, there are `nofile` descriptors already.
         """
-        number = next(number for number in itertools.count() if number not in self._table)
+        number = next(number for number in itertools.count(least) if number not in self._table)
         if number >= self.nofile:
             raise fail(errno.EMFILE)
         self._table[number] = description
@@ -124,9 +136,19 @@ class Kernel:
         """Return the numbers in use, without 0, 1 and 2."""
         return sorted(number for number in self._table if number > 2)
 
-    def dup(self, number: int) -> int:
-        """dup(2)."""
-        return self.allocate(self.get(number))
+    def dup(self, number: int, least: int = 0) -> int:
+        """dup(2), and F_DUPFD of fcntl(2) with its lowest number."""
+        return self.allocate(self.get(number), least)
+
+    def dup2(self, number: int, to: int) -> None:
+        """dup2(2)."""
+        description = self.get(number)
+        if number == to:
+            return
+        if to in self._table:
+            self.close(to)
+        self._table[to] = description
+        description.references += 1
 
     def close(self, number: int) -> None:
         """close(2)."""
@@ -183,8 +205,7 @@ class Kernel:
 
     def sleep(self, ready: Callable[[], object], timeout: float | None, what: str) -> bool:
         """Wait until `ready()` or for `timeout` seconds (None: for ever); False when that passed."""
-        deadline = None if timeout is None else self.now + math.ceil(timeout * _NANO)
-        return self.baton.sleep(ready, deadline, what)
+        return self.baton.sleep_for(ready, timeout, what)
 
     def pause(self, seconds: float) -> None:
         """time.sleep in virtual time."""
@@ -207,10 +228,14 @@ class Kernel:
     # -- The trace
 
     def record(self, call: str, *detail: object) -> None:
-        """Write one line of the trace."""
+        """Write one line of the trace: a call has been made, and took its time."""
         line = f"{self.now} {self.baton.current().name} {call} {' '.join(map(repr, detail))}"
         self.trace.append(line)
         self._digest.update(line.encode() + b"\n")
+        if self._call_ns:
+            self.busy_ns += self._call_ns
+            self.move_clock(self.now + self._call_ns)
+        self.baton.step()
 
     def digest(self) -> str:
         """Return a hash of every line so far: equal for equal runs, in any process."""

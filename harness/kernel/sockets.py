@@ -24,6 +24,14 @@ _TYPE_FLAGS = getattr(socket, "SOCK_NONBLOCK", 0) | getattr(socket, "SOCK_CLOEXE
 _NONBLOCK = getattr(socket, "SOCK_NONBLOCK", 0)
 
 
+#: Bytes that one call takes at most: more than the buffers of any stream hold.
+_MOST = 8 << 20
+
+
+#: Buffers that one call takes at most: IOV_MAX of Linux, macOS and the BSDs.
+_IOV_MAX = 1024
+
+
 def new_endpoint(kernel: Kernel, family: int, kind: int) -> Endpoint:
     """Make the description of a new socket.
 
@@ -244,7 +252,7 @@ class SimulatedSocket:
 
     def send(self, data: Any, flags: int = 0, /) -> int:
         """send(2)."""
-        payload = bytes(data)
+        payload = bytes(memoryview(data).cast("B")[:_MOST])
         endpoint = self._endpoint
         sent: int = self._call("send", lambda: endpoint.send(payload, flags), endpoint.can_write)
         return sent
@@ -276,11 +284,17 @@ class SimulatedSocket:
         """sendmsg(2), without ancillary data.
 
         Raises:
-            OSError: EOPNOTSUPP, there is ancillary data.
+            OSError: EOPNOTSUPP, there is ancillary data; EMSGSIZE, there are too many buffers.
         """
         if list(ancdata):
             raise fail(errno.EOPNOTSUPP)
-        return self.send(b"".join(map(bytes, buffers)), flags)
+        views = [memoryview(buffer).cast("B") for buffer in buffers]
+        if len(views) > _IOV_MAX:
+            raise fail(errno.EMSGSIZE)
+        data = bytearray()
+        for view in views:
+            data += view[: _MOST - len(data)]
+        return self.send(data, flags)
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         """recv(2)."""

@@ -1,19 +1,22 @@
-"""Threads under a baton: one runs at a time, and they change places only where one of them waits.
+"""Threads under a baton: one runs at a time, and they change places where one of them waits.
 
 A virtual thread is a real one, so that any code can run in it, but it runs only while it holds the
 baton. Who waits hands over what it waits for, as a function that looks; whoever gives the baton on
 looks for it, so no wake-up can be forgotten. Time moves when everybody waits, and then to the next
 moment for which somebody asked. When nobody asked for one either, that is a deadlock, and an error.
+A kernel may give its threads slices too: then one that does not wait lets others go on after some calls.
 """
 
 from __future__ import annotations
 
+import contextlib
+import math
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from .kernel import Kernel
@@ -30,7 +33,7 @@ class VirtualThread:
 
     Attributes:
         name: for people.
-        ident: a number that is the same in every run, from 1.
+        ident: a number that is the same in every run, from 1; 0 is a visitor's (`Baton.visited`).
     """
 
     def __init__(self, baton: Baton, name: str, ident: int) -> None:
@@ -48,25 +51,36 @@ class VirtualThread:
         self.doomed: str | None = None
         self.raised: BaseException | None = None
 
-    def join(self) -> None:
-        """Wait, in virtual time, until it has ended.
+    def is_alive(self) -> bool:
+        """Tell whether it has not ended."""
+        return not self.done
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait, for at most so many seconds of virtual time, until it has ended.
 
         Raises:
             BaseException: what its function raised.
         """
-        self._baton.sleep(lambda: self.done, None, f"the end of {self.name}")
+        self._baton.sleep_for(lambda: self.done, timeout, f"the end of {self.name}")
         if self.raised is not None:
             raised, self.raised = self.raised, None
             raise raised
 
 
 class Baton:
-    """Who runs, and who is next."""
+    """Who runs, and who is next.
 
-    def __init__(self, kernel: Kernel) -> None:
+    Args:
+        kernel: whose time and random numbers it uses.
+        slice_calls: calls after which, on average, a thread lets another go on; 0 for never.
+    """
+
+    def __init__(self, kernel: Kernel, slice_calls: int = 0) -> None:
         self._kernel = kernel
         self._local = threading.local()
         self._idents = 0
+        self._slice = slice_calls
+        self._left = slice_calls
         self.threads: list[VirtualThread] = []
 
     def _new(self, name: str) -> VirtualThread:
@@ -81,11 +95,14 @@ class Baton:
         Raises:
             RuntimeError: the caller is a thread that the kernel does not know.
         """
-        thread: VirtualThread | None = getattr(self._local, "thread", None)
-        if thread is None:
+        try:
+            thread: VirtualThread = self._local.thread
+        except AttributeError:
             if self._idents:
                 name = threading.current_thread().name
-                raise RuntimeError(f"{name} is not a thread of this kernel: start it with `spawn`")
+                raise RuntimeError(
+                    f"{name} is not a thread of this kernel: start it with `spawn`"
+                ) from None
             thread = self._local.thread = self._new("main")
         return thread
 
@@ -129,9 +146,40 @@ class Baton:
             raise DeadlockError(doomed)
         return me.came
 
+    def sleep_for(self, ready: Callable[[], object], timeout: float | None, what: str) -> bool:
+        """As `sleep`, for `timeout` seconds; None for ever."""
+        kernel = self._kernel
+        deadline = None if timeout is None else kernel.now + math.ceil(timeout * 1_000_000_000)
+        return self.sleep(ready, deadline, what)
+
     def pass_on(self) -> None:
         """Let another thread run, if one can."""
         self.sleep(lambda: True, None, "its turn")
+
+    def step(self) -> None:
+        """The running thread makes a call: with its slice used up, it lets another go on."""
+        if not self._slice or not self.current().ident:
+            return
+        self._left -= 1
+        if self._left < 0:
+            self._left = self._kernel.random.randrange(2 * self._slice)
+            self.pass_on()
+
+    def describe(self) -> str:
+        """Say who waits for what."""
+        return "; ".join(
+            f"{thread.name} waits for {thread.what}" if thread.ready else f"{thread.name} runs"
+            for thread in self.threads
+        )
+
+    @contextlib.contextmanager
+    def visited(self) -> Iterator[None]:
+        """Inside, the calling thread may look around, beside the one that runs; it must not wait."""
+        self._local.thread = VirtualThread(self, "visitor", 0)
+        try:
+            yield
+        finally:
+            del self._local.thread
 
     def _next(self) -> VirtualThread:
         """Choose who runs now, moving the clock when nobody can."""
@@ -145,8 +193,8 @@ class Baton:
                 and thread.deadline is not None
                 and thread.deadline <= kernel.now
             ]
-            if able or late:
-                among = able or late
+            among = able + late
+            if among:
                 chosen = among[0] if len(among) == 1 else kernel.random.choice(among)
                 chosen.came = chosen in able
                 chosen.ready = None
@@ -161,8 +209,7 @@ class Baton:
 
     def _doom(self) -> VirtualThread:
         """End every wait with an error that says who waits for what; the main thread hears first."""
-        lines = [f"{thread.name} waits for {thread.what}" for thread in self.threads]
-        message = "deadlock: " + "; ".join(lines)
+        message = f"deadlock: {self.describe()}"
         for thread in self.threads:
             thread.doomed = message
             thread.ready = None
@@ -178,6 +225,7 @@ class VirtualLock:
 
     def acquire(self) -> bool:
         """As `threading.Lock.acquire`."""
+        self.baton.step()
         me = self.baton.current()
         if self._owner is not None:
             self.baton.sleep(self._free, None, f"a lock that {self._owner.name} holds")
@@ -186,6 +234,10 @@ class VirtualLock:
 
     def _free(self) -> bool:
         return self._owner is None
+
+    def locked(self) -> bool:
+        """As `threading.Lock.locked`."""
+        return self._owner is not None
 
     def release(self) -> None:
         """As `threading.Lock.release`."""
