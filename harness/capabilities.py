@@ -1,22 +1,23 @@
-"""Capabilities: what this machine can do, found out by trying, with the evidence."""
+"""Capabilities: what a world can do, found out by trying, with the evidence."""
 
 from __future__ import annotations
 
 import os
-import pty
-import resource
 import signal
 import socket
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reactor import BackendError, IoContext
-from reactor.system import SYSTEMS, System
+from reactor.system import System
+
+from .peer import SAFETY
+from .world import LiveWorld
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from .world import World
 
 
 @dataclass(frozen=True)
@@ -34,17 +35,21 @@ class Capability:
     evidence: str
 
 
-def probe(spec: str, system: str = "live") -> list[Capability]:
-    """Try every capability for a backend on a system (``live`` or ``posix``)."""
-    made = SYSTEMS[system]()
-    found = [backend(spec, made)]
+def probe(spec: str, world: World | None = None) -> list[Capability]:
+    """Try every capability for a backend in a world, by default the live one; it may be closed after."""
+    world = LiveWorld() if world is None else world
+    system = world.plain
+    found = [backend(spec, system)]
     found += [
-        Capability(name, made.has(name), _extension(name, made))
+        Capability(name, system.has(name), _extension(name, world))
         for name in ("epoll", "kqueue", "poll", "select", "eventfd", "timerfd", "reuseport")
     ]
     for name, attempt in _PROBES.items():
+        if name in world.lacks:
+            found.append(Capability(name, available=False, evidence=world.lacks[name]))
+            continue
         try:
-            found.append(Capability(name, available=True, evidence=attempt(made)))
+            found.append(Capability(name, available=True, evidence=attempt(world)))
         except (OSError, AttributeError, ValueError) as exc:
             found.append(Capability(name, available=False, evidence=f"{type(exc).__name__}: {exc}"))
     return found
@@ -59,67 +64,76 @@ def backend(spec: str, system: System) -> Capability:
         return Capability("backend", available=False, evidence=str(exc))
 
 
-def _extension(name: str, system: System) -> str:
-    if system.has(name):
+def _extension(name: str, world: World) -> str:
+    if world.virtual:
+        return f"{world.label} {'has it' if world.plain.has(name) else 'has none'}"
+    if world.plain.has(name):
         return "Python and the system have it"
     return "refused: POSIX only" if System().has(name) else "Python does not have it here"
 
 
-def _tcp(system: System) -> str:
-    with system.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        sock.listen(1)
-    return "listened on 127.0.0.1"
+def _tcp(world: World) -> str:
+    with world.create_server():
+        return "listened on 127.0.0.1"
 
 
-def _unix(_: System) -> str:
-    with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX) as sock:
-        sock.bind(str(Path(directory) / "s"))
+def _unix(world: World) -> str:
+    with world.socket(socket.AF_UNIX) as sock:
+        sock.bind(world.path())
     return "bound a path"
 
 
-def _scm_rights(_: System) -> str:
-    left, right = socket.socketpair(socket.AF_UNIX)
+def _scm_rights(world: World) -> str:
+    left, right = world.socketpair()
     with left, right:
         socket.send_fds(left, [b"x"], [0])
         _data, fds, _flags, _address = socket.recv_fds(right, 1, 1)
-        os.close(fds[0])
+        for fd in fds:
+            world.plain.close(fd)
     return "passed a descriptor over a Unix pair"
 
 
-def _ipv6(system: System) -> str:
-    with system.socket(socket.AF_INET6, socket.SOCK_STREAM) as sock:
+def _ipv6(world: World) -> str:
+    with world.socket(socket.AF_INET6) as sock:
         sock.bind(("::1", 0))
     return "bound ::1"
 
 
-def _oob(_: System) -> str:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        client = socket.create_connection(listener.getsockname())
+def _oob(world: World) -> str:
+    with world.create_server() as listener:
+        client = world.create_connection(listener.getsockname(), SAFETY)
         server, _address = listener.accept()
         with client, server:
             client.send(b"!", socket.MSG_OOB)
     return "sent an urgent byte"
 
 
-def _pty(_: System) -> str:
-    for fd in pty.openpty():
-        os.close(fd)
+def _pty(world: World) -> str:
+    for fd in world.terminal():
+        world.plain.close(fd)
     return "opened a pair"
 
 
-def _emfile(_: System) -> str:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return f"soft RLIMIT_NOFILE is {soft} and can be set"
+def _emfile(world: World) -> str:
+    with world.out_of_descriptors():
+        pass
+    return "RLIMIT_NOFILE can be set"
 
 
-def _setitimer(_: System) -> str:
+def _setitimer(_: World) -> str:
     signal.getitimer(signal.ITIMER_REAL)
     return "ITIMER_REAL is there"
 
 
-def _big_memory(_: System) -> str:
+def _fork(_: World) -> str:
+    return f"Python has os.{os.fork.__name__}"
+
+
+def _exec(_: World) -> str:
+    return f"Python has os.{os.execv.__name__}"
+
+
+def _big_memory(_: World) -> str:
     """Tell whether 2 GiB of address space that is never touched can be had."""
     import mmap
 
@@ -127,7 +141,7 @@ def _big_memory(_: System) -> str:
     return "mapped 2 GiB + 1"
 
 
-_PROBES: dict[str, Callable[[System], str]] = {
+_PROBES: dict[str, Callable[[World], str]] = {
     "tcp": _tcp,
     "unix": _unix,
     "scm_rights": _scm_rights,
@@ -136,5 +150,7 @@ _PROBES: dict[str, Callable[[System], str]] = {
     "pty": _pty,
     "emfile": _emfile,
     "setitimer": _setitimer,
+    "fork": _fork,
+    "exec": _exec,
     "big_memory": _big_memory,
 }

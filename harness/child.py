@@ -47,6 +47,8 @@ class SubjectModule(Protocol):
         seed: int,
         threads: int,
         sink: Callable[[dict[str, Any]], None],
+        ground: str,
+        dialect: str,
     ) -> SubjectReport: ...
 
     def current_dump(self) -> str: ...  # noqa: D102 - see harness.subject
@@ -70,6 +72,8 @@ class Order:
     timeout_s: float
     soft_s: float
     token: str
+    ground: str = "live"
+    dialect: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +201,8 @@ def _run(
         seed=order.seed,
         threads=order.threads,
         sink=sink,
+        ground=order.ground,
+        dialect=order.dialect,
     )
     duration = time.monotonic() - begin
     found = [*report.oracles, *oracles.judge(before)]
@@ -214,4 +220,5 @@ def _run(
         "counters": report.counters,
         "info": report.info,
         "oracles": found,
+        "digest": report.digest,
     }

@@ -17,14 +17,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Self
 
-from reactor.system import SYSTEMS
-
 from . import capabilities, environment, expectations
 from .child import Order
 from .errors import HarnessError
 from .model import Attempt, Result, Run, RunInfo, Status
 from .pool import Pool, PoolError, Setup
 from .scenario import Catalogue, load, unknown
+from .world import check_ground, make_world
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +56,8 @@ class RunOptions:
         seed: of the first attempt; the n-th has ``seed + n``. None for a random one.
         timeout_s: seconds that one attempt may take.
         system: ``live``, or ``posix`` to refuse every Linux and BSD extension.
+        ground: ``live``, or ``sim`` for a simulated kernel.
+        dialect: of that kernel.
         threads: how many threads run the context under test.
         scenarios_dir: a folder of scenarios instead of the project's.
         expectations: an expectation file instead of the folder's.
@@ -72,6 +73,8 @@ class RunOptions:
     seed: int | None = None
     timeout_s: float = TIMEOUT_S
     system: str = "live"
+    ground: str = "live"
+    dialect: str = ""
     threads: int = 1
     scenarios_dir: Path | None = None
     expectations: Path | None = None
@@ -94,8 +97,7 @@ class RunOptions:
             )
         if self.seed is not None and self.seed < 0:
             raise HarnessError(f"seed must not be negative, not {self.seed}")
-        if self.system not in SYSTEMS:
-            raise HarnessError(unknown("system", self.system, SYSTEMS))
+        check_ground(self.ground, self.system, self.dialect)
 
 
 def select(options: RunOptions) -> list[Scenario]:
@@ -158,9 +160,9 @@ class Session:
         if options.expectations is not None and not file.is_file():
             raise HarnessError(f"{file}: no such expectation file")
         self._expectations = expectations.load(file)
-        self._capabilities = {
-            item.name: item for item in capabilities.probe(options.spec, options.system)
-        }
+        world = make_world(options.ground, system=options.system, dialect=options.dialect)
+        self._capabilities = {item.name: item for item in capabilities.probe(options.spec, world)}
+        world.close()
         backend = self._capabilities.get("backend")
         if backend is not None and not backend.available:
             raise HarnessError(backend.evidence)
@@ -262,6 +264,8 @@ class Session:
             subject_version=environment.version(),
             threads=options.threads,
             system=options.system,
+            ground=options.ground,
+            dialect=options.dialect,
             repeat=options.repeat,
             timeout_s=options.timeout_s,
             jobs=options.jobs or os.cpu_count() or 1,
@@ -275,17 +279,20 @@ class Session:
 
     def _circumstances(self) -> expectations.Circumstances:
         info = self.info
+        # What the machine is says nothing about a simulated kernel.
+        here = info.platform if info.ground == "live" else {"os": "", "release": ""}
         return expectations.Circumstances(
             facts={
                 "backend": info.backend,
-                "platform": info.platform["os"],
-                "os_version": info.platform["release"],
+                "platform": here["os"],
+                "os_version": here["release"],
                 "python": info.python["version"],
                 "gil": str(info.python["gil"]).lower(),
                 "subject": info.subject,
                 "spec": info.spec,
                 "system": info.system,
                 "ground": info.ground,
+                "dialect": info.dialect,
             },
             capabilities=frozenset(
                 name for name, item in self._capabilities.items() if item.available
@@ -323,6 +330,8 @@ class Session:
                 timeout_s=timeout_s,
                 soft_s=timeout_s * SOFT,
                 token=secrets.token_hex(8),
+                ground=options.ground,
+                dialect=options.dialect,
             )
 
     # -- After the last attempt
@@ -350,6 +359,7 @@ class Session:
         result.trace, result.timeline = found.trace, found.timeline
         result.dump, result.stacks, result.output = found.dump, found.stacks, found.output
         result.oracles = found.oracles
+        result.digest = found.digest
         return result
 
     def _result(
@@ -382,6 +392,8 @@ class Session:
     def _replay(self, item: Scenario, seed: int) -> str:
         options = self.options
         words = ["reactorlab", "run", "--backend", options.spec, "-k", item.id, "--seed", str(seed)]
+        if options.ground != "live":
+            words += ["--ground", options.ground, "--dialect", options.dialect]
         if options.system != "live":
             words += ["--system", options.system]
         if options.threads != 1:

@@ -25,7 +25,9 @@ from reactor.backends import BACKENDS
 from reactor.system import SYSTEMS
 
 from .errors import HarnessError
+from .kernel import DIALECTS
 from .model import Status
+from .world import GROUNDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -42,6 +44,7 @@ CONDITIONS: Final = (
     "spec",
     "system",
     "ground",
+    "dialect",
 )
 
 #: Conditions whose values are known, so that a misspelt one is noticed.
@@ -49,7 +52,8 @@ _VALUES: Final[dict[str, tuple[str, ...]]] = {
     "backend": tuple(BACKENDS),
     "platform": ("linux", "darwin", "freebsd", "netbsd", "openbsd", "dragonfly"),
     "system": tuple(SYSTEMS),
-    "ground": ("live", "simulated", "explorer"),
+    "ground": (*GROUNDS, "explorer"),
+    "dialect": tuple(DIALECTS),
 }
 
 #: A status that cannot be expected: the harness's own, or a summary of others.

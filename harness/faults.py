@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import signal
 import socket
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from reactor.system import SYSTEMS, System
+from reactor.system import System
 
 from .clock import FakeClock, FakeEpoll, FakeKqueue, FakePoll
+from .kernel import SimulatedSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from reactor.system import ConditionLike
 
 #: The calls that a fault can be put on.
 CALLS = (
@@ -111,96 +113,133 @@ class FaultTable:
         return real() if answer is None else answer(real)
 
 
-class FaultSocket(socket.socket):
-    """A socket whose calls go through the fault table."""
+class FaultCalls:
+    """Mixed in before a kind of socket: its calls go through the fault table."""
 
     table: FaultTable
 
+    if TYPE_CHECKING:  # it is a socket, too
+
+        def fileno(self) -> int: ...  # noqa: D102
+        def settimeout(self, value: float | None) -> None: ...  # noqa: D102
+
     @classmethod
-    def of(cls, sock: socket.socket, table: FaultTable) -> FaultSocket:
+    def of(cls, sock: Any, table: FaultTable) -> Self:
         """Take the descriptor of `sock` over."""
         timeout = sock.gettimeout()
-        self = cls(sock.family, sock.type, sock.proto, fileno=sock.detach())
+        self = cls._over(sock)
         self.settimeout(timeout)
         self.table = table
         return self
 
-    def _call(self, name: str, *args: Any) -> Any:
+    @classmethod
+    def _over(cls, sock: Any) -> Self:
+        raise NotImplementedError
+
+    def _faulty(self, name: str, *args: Any) -> Any:
         real = getattr(super(), name)
         return self.table.apply(name, self.fileno(), lambda: real(*args))
 
     def accept(self) -> tuple[socket.socket, Any]:
         """As `socket.socket.accept`."""
-        return self._call("accept")  # type: ignore[no-any-return]
+        return self._faulty("accept")  # type: ignore[no-any-return]
 
     def connect(self, address: Any, /) -> None:
         """As `socket.socket.connect`."""
-        self._call("connect", address)
+        self._faulty("connect", address)
 
     def getpeername(self) -> Any:
         """As `socket.socket.getpeername`."""
-        return self._call("getpeername")
+        return self._faulty("getpeername")
 
     def getsockopt(self, *args: Any) -> Any:
         """As `socket.socket.getsockopt`."""
-        return self._call("getsockopt", *args)
+        return self._faulty("getsockopt", *args)
 
     def setsockopt(self, *args: Any) -> None:
         """As `socket.socket.setsockopt`."""
-        self._call("setsockopt", *args)
+        self._faulty("setsockopt", *args)
 
     def shutdown(self, how: int, /) -> None:
         """As `socket.socket.shutdown`."""
-        self._call("shutdown", how)
+        self._faulty("shutdown", how)
 
     def recv(self, *args: Any) -> bytes:
         """As `socket.socket.recv`."""
-        return self._call("recv", *args)  # type: ignore[no-any-return]
+        return self._faulty("recv", *args)  # type: ignore[no-any-return]
 
     def recv_into(self, *args: Any) -> int:
         """As `socket.socket.recv_into`."""
-        return self._call("recv_into", *args)  # type: ignore[no-any-return]
+        return self._faulty("recv_into", *args)  # type: ignore[no-any-return]
 
     def recvmsg_into(self, *args: Any) -> Any:
         """As `socket.socket.recvmsg_into`."""
-        return self._call("recvmsg_into", *args)
+        return self._faulty("recvmsg_into", *args)
 
     def send(self, *args: Any) -> int:
         """As `socket.socket.send`."""
-        return self._call("send", *args)  # type: ignore[no-any-return]
+        return self._faulty("send", *args)  # type: ignore[no-any-return]
 
     def sendmsg(self, *args: Any) -> int:
         """As `socket.socket.sendmsg`."""
-        return self._call("sendmsg", *args)  # type: ignore[no-any-return]
+        return self._faulty("sendmsg", *args)  # type: ignore[no-any-return]
 
 
-class CountingCondition(threading.Condition):
+class FaultSocket(FaultCalls, socket.socket):
+    """A live socket with faults."""
+
+    @classmethod
+    def _over(cls, sock: Any) -> Self:
+        return cls(sock.family, sock.type, sock.proto, fileno=sock.detach())
+
+
+class SimulatedFaultSocket(FaultCalls, SimulatedSocket):  # type: ignore[misc]  # its accept makes others
+    """A simulated socket with faults."""
+
+    @classmethod
+    def _over(cls, sock: Any) -> Self:
+        return cls(sock._kernel, sock.family, sock.type, sock.proto, fileno=sock.detach())
+
+
+class CountingCondition:
     """A condition that counts the threads it has woken, with its lock held."""
 
-    wakeups = 0
+    def __init__(self, real: ConditionLike) -> None:
+        self._real = real
+        self.notify = real.notify
+        self.notify_all = real.notify_all
+        self.wakeups = 0
 
     def wait(self, timeout: float | None = None) -> bool:
         """As `threading.Condition.wait`."""
-        woken = super().wait(timeout)
+        woken = self._real.wait(timeout)
         self.wakeups += woken
         return woken
 
 
 class LabSystem(System):
-    """Mixed in before a real system: sockets with faults, and the fake clock if there is one."""
+    """Mixed in before a system: sockets with faults, and the fake clock if there is one.
+
+    Attributes:
+        plain: a system of the same kind without all this.
+    """
 
     table: FaultTable
     clock: FakeClock | None
+    plain: System
 
-    def adopt(self, sock: socket.socket) -> socket.socket:
+    def adopt(self, sock: Any) -> Any:
         """Put the fault table before the socket's calls."""
-        if isinstance(sock, socket.socket) and not isinstance(sock, FaultSocket):
-            sock = FaultSocket.of(sock, self.table)
+        if not isinstance(sock, FaultCalls):
+            for kind, faulty in _FAULTY.items():
+                if isinstance(sock, kind):
+                    sock = faulty.of(sock, self.table)
+                    break
         return super().adopt(sock)
 
     def condition(self, lock: Any) -> CountingCondition:
         """As the system's, and it counts."""
-        return CountingCondition(lock)
+        return CountingCondition(super().condition(lock))
 
     def write(self, fd: int, data: bytes) -> int:
         """The only descriptor written through the system is the waker's."""
@@ -237,37 +276,28 @@ class LabSystem(System):
 
     def ready_now(self, fd: int, events: int) -> bool:
         """No wait, so the fake clock is not asked."""
-        return System().ready_now(fd, events)
+        return self.plain.ready_now(fd, events)
 
 
-def lab_system(kind: str, table: FaultTable, clock: FakeClock | None) -> System:
-    """Make a system of `kind` (``live`` or ``posix``) with faults and, maybe, virtual time.
+#: Of each kind of socket the one with faults, made of one without.
+_FAULTY: dict[type, type[FaultCalls]] = {
+    socket.socket: FaultSocket,
+    SimulatedSocket: SimulatedFaultSocket,
+}
 
-    Raises:
-        ValueError: there is no such system.
-    """
-    if kind not in SYSTEMS:
-        raise ValueError(f"unknown system {kind!r}; allowed: {', '.join(SYSTEMS)}")
-    made = type("LabSystem", (LabSystem, SYSTEMS[kind]), {})()
+
+def lab_system(
+    kind: type[System], table: FaultTable, clock: FakeClock | None, *args: Any
+) -> System:
+    """Make a system of a kind, of its arguments, with faults and, maybe, a fake clock."""
+    made = type("LabSystem", (LabSystem, kind), {})(*args)
     assert isinstance(made, LabSystem)
+    made.plain = kind(*args)
     made.table = table
     made.clock = clock
     if clock is not None:
         made.monotonic = clock.monotonic
     return made
-
-
-@contextlib.contextmanager
-def out_of_descriptors() -> Iterator[None]:
-    """Make every call that needs a new descriptor fail with EMFILE, by the soft RLIMIT_NOFILE."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    lowest_free = os.dup(0)
-    os.close(lowest_free)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 #: How many alarms have been handled since the last storm began.

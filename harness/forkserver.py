@@ -71,6 +71,7 @@ class Outcome:
     reason: str = ""
     duration_s: float = 0.0
     variant: str | None = None
+    digest: str = ""
     counters: dict[str, int] = field(default_factory=dict)
     info: dict[str, Any] = field(default_factory=dict)
     oracles: list[dict[str, Any]] = field(default_factory=list)
@@ -274,6 +275,7 @@ class Server:
                 counters=end_message.get("counters", {}),
                 info=end_message.get("info", {}),
                 oracles=end_message.get("oracles", []),
+                digest=end_message.get("digest", ""),
                 trace=heard.trace.all(),
                 timeline=heard.timeline.all(),
                 dump=_contents(dump),

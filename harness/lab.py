@@ -3,6 +3,8 @@
 A scenario provokes something with *peers* (plain sockets, driven synchronously), lets the *subject*
 react, and checks what it visibly did. It never names a backend, and never sleeps to synchronise: it
 awaits outcomes, joins threads, or calls `settle`, which returns when nothing can happen any more.
+Nor does it call the operating system: what it needs of one it asks of the lab's *world*, which may
+be a simulated kernel.
 
 The usual shape::
 
@@ -21,20 +23,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import socket
-import tempfile
-import threading
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import oracles
 from .errors import ScenarioUnsupported
-from .faults import FaultTable, Rule, out_of_descriptors, signal_storm
+from .faults import FaultTable, Rule
+from .helper import LabThread
 from .outcome import Op, Outcome, observe
 from .peer import SAFETY, Peer, linger_zero, tiny_buffers
-from .provoke import Canary, Crowd, Idle, forked
+from .provoke import Canary, Crowd, Idle, NumberSocket
 from .trace import describe
 
 if TYPE_CHECKING:
@@ -47,6 +44,7 @@ if TYPE_CHECKING:
     from .clock import FakeClock
     from .subject import Subject
     from .trace import Trace
+    from .world import World
 
 _Kept = TypeVar("_Kept")
 
@@ -56,7 +54,7 @@ _PATIENCE = 20_000
 #: So many quiet turns in a row count as rest: each asks the poller once more.
 _QUIET_TURNS = 3
 
-#: Real seconds between two looks at whether a loop is asleep.
+#: Seconds between two looks at whether a loop is asleep.
 _LOOK = 0.0002
 
 
@@ -64,6 +62,7 @@ class Lab:
     """The bench of one scenario.
 
     Attributes:
+        world: the operating system beside the subject: sockets, threads, time, descriptors.
         rng: seeded random numbers; the only ones that a scenario may use.
         fake: the fake clock of a scenario declared with ``clock="fake"``; else None.
         table: the fault table (see `fault`).
@@ -77,6 +76,7 @@ class Lab:
     def __init__(
         self,
         *,
+        world: World,
         subject: Subject,
         trace: Trace,
         table: FaultTable,
@@ -87,6 +87,7 @@ class Lab:
         permits: Mapping[str, str],
         threads: int = 1,
     ) -> None:
+        self.world = world
         self.subject = subject
         self.trace = trace
         self.table = table
@@ -102,7 +103,6 @@ class Lab:
         self._ops: list[Op] = []
         self._to_close: list[Any] = []
         self._threads: list[LabThread] = []
-        self._directory: Path | None = None
 
     # -- Streams, listeners, timers
 
@@ -127,16 +127,16 @@ class Lab:
     def raw_pair(
         self, kind: str = "tcp", *, tiny_send: bool = False, tiny_receive: bool = False
     ) -> tuple[socket.socket, socket.socket]:
-        """Return two connected blocking stdlib sockets; the first is meant for the subject."""
+        """Return two connected blocking sockets; the first is meant for the subject."""
         if kind == "unix":
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            ours, theirs = self.world.socketpair()
             tiny_buffers(ours, send=tiny_send, receive=tiny_receive)
             tiny_buffers(theirs, send=tiny_receive, receive=tiny_send)
             return ours, theirs
-        listener = socket.create_server(("127.0.0.1", 0))
+        listener = self.world.create_server()
         # The window is negotiated from the buffer that a socket has when it connects.
         tiny_buffers(listener, send=tiny_receive, receive=tiny_send)
-        ours = socket.socket()
+        ours = self.world.socket()
         tiny_buffers(ours, send=tiny_send, receive=tiny_receive)
         ours.connect(listener.getsockname())
         theirs, _ = listener.accept()
@@ -147,7 +147,7 @@ class Lab:
         return ours, theirs
 
     def take(self, sock: socket.socket) -> Any:
-        """Give a stdlib socket to the subject as a stream; the lab closes it at the end."""
+        """Give a socket of the world to the subject as a stream; the lab closes it at the end."""
         return self.keep(self.subject.stream(sock))
 
     def fresh_stream(self, kind: str = "tcp") -> Any:
@@ -158,7 +158,7 @@ class Lab:
         self, kind: str = "tcp", *, backlog: int = 128, reuse_port: bool = False, port: int = 0
     ) -> Any:
         """Make a listening acceptor of the subject on a private address."""
-        address: Any = ("127.0.0.1", port) if kind == "tcp" else self.path()
+        address: Any = ("127.0.0.1", port) if kind == "tcp" else self.world.path()
         return self.keep(
             self.subject.listen(_family(kind), address, backlog, reuse_port=reuse_port)
         )
@@ -179,11 +179,11 @@ class Lab:
             non_blocking: return at once, with the connect maybe still in progress.
         """
         address = listener.getsockname() if hasattr(listener, "getsockname") else listener
-        sock = socket.socket(socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX)
+        sock = self._socket_for(address)
         if non_blocking:
             sock.setblocking(False)
             sock.connect_ex(address)
-            peer = self.keep(Peer(sock))
+            peer = self.peer(sock)
             sock.setblocking(False)
             return peer
         sock.settimeout(SAFETY)
@@ -193,36 +193,54 @@ class Lab:
     def connect_peer_later(self, listener: Any) -> Peer:
         """Make a peer whose `connect` is called later, when there may be no descriptors left."""
         address = listener.getsockname()
-        family = socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX
-        peer = self.peer(socket.socket(family))
+        peer = self.peer(self._socket_for(address))
         peer.connect = lambda: peer.sock.connect(address)
         return peer
 
+    def _socket_for(self, address: Any) -> socket.socket:
+        return self.world.socket(socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX)
+
     def aborted_peer(self, listener: Any) -> None:
         """Connect to a listener and reset the connection, before anybody has accepted it."""
-        sock = socket.create_connection(listener.getsockname()[:2], SAFETY)
+        sock = self.world.create_connection(listener.getsockname()[:2], SAFETY)
         linger_zero(sock)
         sock.close()
 
     def peer(self, sock: socket.socket) -> Peer:
-        """Make a peer of a stdlib socket; the lab closes it at the end."""
+        """Make a peer of a socket of the world; the lab closes it at the end."""
         return self.keep(Peer(sock))
 
     def crowd(self, kind: str = "tcp") -> Crowd:
         """Return a listener outside the subject that never accepts and is full: connects hang."""
-        return self.keep(Crowd(_family(kind), None if kind == "tcp" else self.path()))
+        return self.keep(Crowd(_family(kind), self.world))
 
     def refused_address(self) -> tuple[str, int]:
         """Return a loopback address on which nobody listens."""
-        with socket.create_server(("127.0.0.1", 0)) as sock:
+        with self.world.create_server() as sock:
             address: tuple[str, int] = sock.getsockname()
         return address
 
-    def path(self) -> str:
-        """Return a fresh path in a private directory, for a Unix socket."""
-        if self._directory is None:
-            self._directory = Path(tempfile.mkdtemp(prefix="lab-"))
-        return str(self._directory / f"s{len(self._to_close)}-{time.monotonic_ns() % 1_000_000}")
+    def duplicate(self, owner: Any) -> socket.socket:
+        """Return a second blocking socket on the description of one; the lab closes it at the end.
+
+        Args:
+            owner: a socket or acceptor, of the subject or not.
+        """
+        return self.keep(self.world.socket(fileno=self.world.dup(owner.fileno())))
+
+    def borrowed(self, owner: Any) -> Any:
+        """Return a socket's number as a socket that does not close it, for a second context."""
+        return NumberSocket(owner.fileno(), self.world, closes=False)
+
+    def terminal(self) -> tuple[Any, int]:
+        """Open a terminal in raw mode (needs ``pty``).
+
+        Returns:
+            One end as a stream of the subject; and the number of the other, which the scenario
+            closes.
+        """
+        master, slave = self.world.terminal()
+        return self.take(NumberSocket(master, self.world, closes=True)), slave  # type: ignore[arg-type]  # quacks like a socket
 
     def keep(self, thing: _Kept) -> _Kept:
         """Have `thing.close()` called at the end of the scenario."""
@@ -335,11 +353,11 @@ class Lab:
         """
         await self.settle()
         waits = self.subject.counters()["waits"]
-        cpu = time.process_time()
+        cpu = self.world.cpu()
         await self.subject.sleep(seconds)
         measured = Idle(
             waits=self.subject.counters()["waits"] - waits,
-            cpu=time.process_time() - cpu,
+            cpu=self.world.cpu() - cpu,
             seconds=seconds,
         )
         self.trace.mark("lab", "idle", str(measured))
@@ -349,22 +367,22 @@ class Lab:
         """As `idle`, with no timer armed: a helper thread ends the rest after `seconds`."""
         await self.settle()
         waits = self.subject.counters()["waits"]
-        cpu = time.process_time()
-        await self.join(self.thread(threading.Event().wait, seconds))
+        cpu = self.world.cpu()
+        await self.join(self.thread(self.world.pause, seconds))
         return Idle(
             waits=self.subject.counters()["waits"] - waits,
-            cpu=time.process_time() - cpu,
+            cpu=self.world.cpu() - cpu,
             seconds=seconds,
         )
 
     def idle_of(self, context: reactor.IoContext, seconds: float = 0.25) -> Idle:
         """As `idle`, of a fresh context that helper threads run; the scenario stands still."""
         waits = context.counters().waits
-        cpu = time.process_time()
-        threading.Event().wait(seconds)
+        cpu = self.world.cpu()
+        self.world.pause(seconds)
         return Idle(
             waits=context.counters().waits - waits,
-            cpu=time.process_time() - cpu,
+            cpu=self.world.cpu() - cpu,
             seconds=seconds,
         )
 
@@ -383,8 +401,8 @@ class Lab:
 
         So whatever the function does is one event for the subject, on any number of threads.
         """
-        held = threading.Semaphore(0)
-        done = threading.Event()
+        held = self.world.semaphore()
+        done = self.world.event()
 
         def hold() -> None:
             held.release()
@@ -404,9 +422,8 @@ class Lab:
 
     def thread(self, function: Callable[..., Any], *args: Any) -> LabThread:
         """Start a helper thread; `join` it, or let the lab do it at the end."""
-        thread = LabThread(function, args, self.subject.event())
+        thread = LabThread(self.world, function, args, self.subject.event())
         self._threads.append(thread)
-        thread.start()
         return thread
 
     def when_asleep(self, function: Callable[..., Any], *args: Any, op: Op) -> LabThread:
@@ -417,9 +434,8 @@ class Lab:
 
         def wait_and_call() -> Any:
             # A condition polled from outside, not a time to wait: the subject is not touched.
-            pause = threading.Event()
             while not (self.subject.parked(op.task) and self.subject.asleep()):
-                pause.wait(0.0005)
+                self.world.pause(0.0005)
             return function(*args)
 
         return self.thread(wait_and_call)
@@ -436,12 +452,11 @@ class Lab:
             AssertionError: that does not happen within the safety timeout.
         """
         wanted = threads or (self.threads if context is None else 1)
-        give_up = time.monotonic() + SAFETY
-        pause = threading.Event()
+        give_up = self.world.monotonic() + SAFETY
         while not self.subject.asleep(context, wanted):
-            if time.monotonic() > give_up:
+            if self.world.monotonic() > give_up:
                 raise AssertionError("the loop does not fall asleep")
-            pause.wait(_LOOK)
+            self.world.pause(_LOOK)
 
     async def join(self, thread: LabThread) -> Any:
         """Wait for a helper thread without blocking the loop; returns what its function returned.
@@ -534,29 +549,25 @@ class Lab:
 
     def emfile(self) -> AbstractContextManager[None]:
         """Inside, every call that needs a new descriptor fails with EMFILE."""
-        return out_of_descriptors()
+        return self.world.out_of_descriptors()
 
     def signal_storm(self, interval: float = 0.001) -> AbstractContextManager[list[int]]:
-        """Inside, the main thread's system calls are interrupted at 1 kHz."""
-        return signal_storm(interval)
+        """Inside, the main thread's system calls are interrupted at 1 kHz (needs ``setitimer``)."""
+        return self.world.signal_storm(interval)
 
     def canary(self, number: int) -> Canary:
         """Occupy a descriptor number that was just closed, and notice whoever touches it."""
-        return self.keep(Canary(number))
+        return self.keep(Canary(number, self.world))
 
     def forked(self, function: Callable[..., object], *args: Any) -> None:
-        """Call a function in a forked child, which then exits at once, and wait for that.
+        """Call a function in a forked child (needs ``fork``), which then exits, and wait for that.
 
         Of the threads only the calling one lives on in the child. The trace belongs to the parent.
 
         Raises:
             AssertionError: the function raised something in the child, or the child died or hung.
         """
-        forked(function, *args)
-
-    def descriptors(self) -> set[int]:
-        """Return the numbers of this process's open descriptors."""
-        return set(oracles.snapshot().descriptors)
+        self.world.forked(function, *args)
 
     # -- Judging
 
@@ -610,7 +621,8 @@ class Lab:
         self.table.clear()
         listener = self.subject.listen(socket.AF_INET, ("127.0.0.1", 0), 8, reuse_port=False)
         try:
-            with Peer(socket.create_connection(listener.getsockname(), SAFETY)) as peer:
+            sock = self.world.create_connection(listener.getsockname(), SAFETY)
+            with Peer(sock) as peer:
                 stream = await listener.accept()
                 try:
                     peer.send(b"still there?")
@@ -623,7 +635,7 @@ class Lab:
             listener.close()
 
     async def finish(self) -> None:
-        """End what the scenario left: operations, helper threads, sockets, files."""
+        """End what the scenario left: operations, helper threads, sockets."""
         self.table.clear()
         for op in self._ops:
             if not op.done:
@@ -637,45 +649,6 @@ class Lab:
             thread.join()
             if thread.error is not None and not thread.told:
                 self.surfaced.append(thread.error)
-        if self._directory is not None:
-            shutil.rmtree(self._directory, ignore_errors=True)
-
-
-class LabThread(threading.Thread):
-    """A helper thread that keeps what its function returned or raised."""
-
-    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], finished: Any) -> None:
-        super().__init__(name=f"helper-{getattr(function, '__name__', 'call')}", daemon=True)
-        self._function = function
-        self._args = args
-        self.finished = finished
-        self.value: Any = None
-        self.error: BaseException | None = None
-        self.told = False
-
-    def run(self) -> None:
-        """Call the function."""
-        try:
-            self.value = self._function(*self._args)
-        except BaseException as exc:  # noqa: BLE001 - handed to who joins
-            self.error = exc
-        finally:
-            self.finished.set()
-
-    def ended(self) -> Any:
-        """As `Lab.join`, blocking the calling thread.
-
-        Raises:
-            AssertionError: it does not end within the safety timeout.
-            BaseException: what the function raised.
-        """
-        self.join(SAFETY)
-        if self.is_alive():
-            raise AssertionError(f"{self.name} does not end")
-        if self.error is not None:
-            self.told = True
-            raise self.error
-        return self.value
 
 
 def _family(kind: str) -> int:

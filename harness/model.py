@@ -85,6 +85,7 @@ class Result:
         dump: the reactor's own description of itself, if the scenario hung.
         stacks: every thread's stack, if it hung or crashed.
         output: what it wrote to standard output and error.
+        digest: a hash of every call to a simulated kernel: the same for the same seed.
     """
 
     id: str
@@ -112,6 +113,7 @@ class Result:
     stacks: str | None = None
     output: str = ""
     oracles: list[dict[str, Any]] = field(default_factory=list)
+    digest: str = ""
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], place: str = "result") -> Result:
@@ -157,6 +159,8 @@ class RunInfo:
     subject_version: str = ""
     threads: int = 1
     ground: str = "live"
+    #: Of the simulated kernel, empty on the live one.
+    dialect: str = ""
     system: str = "live"
     repeat: int = 1
     timeout_s: float = 20.0

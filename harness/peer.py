@@ -1,13 +1,15 @@
 """Peers: the other end of the subject's sockets, plain and driven synchronously by the scenario.
 
+They are sockets of the lab's world, which may be a simulated one.
+
 A peer blocks, so what it does has happened when its method returns; a safety timeout turns a wait
 that the subject should have ended into an error instead of a hang.
 """
 
 from __future__ import annotations
 
+import array
 import errno
-import select
 import socket
 import struct
 from typing import TYPE_CHECKING, Self
@@ -76,7 +78,22 @@ class Peer:
         """Send one byte of urgent data."""
         self.sock.send(byte, socket.MSG_OOB)
 
+    def send_with_descriptor(self, data: bytes, number: int) -> None:
+        """Send `data` and pass a descriptor with it (SCM_RIGHTS)."""
+        rights = array.array("i", [number])
+        self.sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+
     # -- Receiving
+
+    def drain_with_descriptors(self, size: int) -> tuple[bytes, list[int]]:
+        """Receive exactly `size` bytes, and the descriptors that were passed with them."""
+        data = bytearray()
+        passed: list[int] = []
+        while len(data) < size:
+            piece, numbers, _, _ = socket.recv_fds(self.sock, min(10_000, size - len(data)), 4)
+            data += piece
+            passed += numbers
+        return bytes(data), passed
 
     def drain(self, size: int) -> bytes:
         """Receive exactly `size` bytes.
@@ -117,17 +134,6 @@ class Peer:
         except ConnectionResetError:
             pass
         return bytes(data)
-
-    def wait_input(self) -> None:
-        """Wait until something, or the end, has arrived.
-
-        Raises:
-            AssertionError: nothing came within the safety timeout.
-        """
-        poller = select.poll()
-        poller.register(self.sock, select.POLLIN)
-        if not poller.poll(SAFETY * 1000):
-            raise AssertionError("the peer was sent nothing")
 
     # -- Ending
 

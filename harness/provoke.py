@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import select
 import signal
@@ -11,10 +10,14 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from reactor.system import READABLE, WRITABLE
+
 from .peer import SAFETY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from .world import World
 
 #: Waits that an idle subject may make: its own sleep, and a few for rounding and wake-ups.
 _WAITS = 6
@@ -57,31 +60,33 @@ class Canary:
     something to read, so a poller that still watches the number spins.
     """
 
-    def __init__(self, number: int) -> None:
-        ours, near = (sock.detach() for sock in socket.socketpair())
+    def __init__(self, number: int, world: World) -> None:
+        ours, near = (sock.detach() for sock in world.socketpair())
+        self._world = world
         # Out of the way: low numbers are those that other canaries are to sit on.
-        theirs = fcntl.fcntl(near, fcntl.F_DUPFD_CLOEXEC, _FAR)
-        os.close(near)
+        theirs = world.dup(near, _FAR)
+        world.plain.close(near)
         if ours != number:
-            os.dup2(ours, number)
-            os.close(ours)
+            world.dup2(ours, number)
+            world.plain.close(ours)
         self.number = number
         self._other_end = theirs
         for fd in (number, theirs):
-            os.set_blocking(fd, False)
-        os.write(theirs, _SONG)
+            world.set_blocking(fd, blocking=False)
+        world.plain.write(theirs, _SONG)
 
     def check(self) -> None:
         """Fail the scenario if the number was closed or used."""
+        system = self._world.plain
         try:
-            data = os.read(self.number, 100)
-            os.write(self._other_end, _SONG)
+            data = system.read(self.number, 100)
+            system.write(self._other_end, _SONG)
         except OSError as exc:
             raise AssertionError(f"the reused descriptor was touched: {exc}") from exc
         if data != _SONG:
             raise AssertionError(f"the reused descriptor was used: it holds {data!r}")
         try:
-            data = os.read(self._other_end, 100)
+            data = system.read(self._other_end, 100)
         except BlockingIOError:
             return
         raise AssertionError(f"the reused descriptor was written to: {data!r}")
@@ -90,7 +95,7 @@ class Canary:
         """Give both ends back."""
         for fd in (self.number, self._other_end):
             try:
-                os.close(fd)
+                self._world.plain.close(fd)
             except OSError:  # closed by a broken subject; `check` has told
                 pass
 
@@ -102,15 +107,15 @@ class Crowd:
     (2 on Linux); how many is found out by trying.
     """
 
-    def __init__(self, family: int, path: str | None) -> None:
-        self._listener = socket.socket(family, socket.SOCK_STREAM)
-        self._listener.bind(("127.0.0.1", 0) if path is None else path)
+    def __init__(self, family: int, world: World) -> None:
+        self._world = world
+        self._listener = world.socket(family)
+        self._listener.bind(world.path() if family == socket.AF_UNIX else ("127.0.0.1", 0))
         self._listener.listen(1)
         self.address: Any = self._listener.getsockname()
         self._members: list[socket.socket] = []
-        poller = select.poll()
         for _ in range(64):
-            member = socket.socket(family, socket.SOCK_STREAM)
+            member = world.socket(family)
             member.setblocking(False)
             error = member.connect_ex(self.address)
             self._members.append(member)
@@ -118,20 +123,16 @@ class Crowd:
                 if error:
                     return
                 continue
-            poller.register(member, select.POLLOUT)
             # Loopback connects complete before the call returns, or wait for room in the queue.
-            if not poller.poll(20):
+            if not world.ready(member, WRITABLE, 0.02):
                 return
-            poller.unregister(member)
         raise AssertionError("this system completes every connect: no pending connect to be had")
 
     def accept_all(self) -> list[socket.socket]:
         """Accept everything that waits, until the queue is empty."""
         self._listener.settimeout(SAFETY)
         accepted = []
-        poller = select.poll()
-        poller.register(self._listener, select.POLLIN)
-        while poller.poll(50):
+        while self._world.ready(self._listener, READABLE, 0.05):
             accepted.append(self._listener.accept()[0])
         self._members.extend(accepted)
         return accepted
@@ -140,6 +141,48 @@ class Crowd:
         """Close the listener and its members."""
         for sock in (*self._members, self._listener):
             sock.close()
+
+
+class NumberSocket:
+    """A descriptor number with the calls of a socket, as far as a stream needs them.
+
+    Args:
+        number: of a terminal, or of a socket that is somebody else's.
+        world: whose number it is.
+        closes: whether `close` closes it.
+    """
+
+    family = socket.AF_UNIX  # of which a short read does not say that there is no more
+    type = socket.SOCK_STREAM
+
+    def __init__(self, number: int, world: World, *, closes: bool) -> None:
+        self._number = number
+        self._world = world
+        self._closes = closes
+
+    def fileno(self) -> int:
+        """Return the number."""
+        return self._number
+
+    def setblocking(self, flag: bool) -> None:  # noqa: FBT001 - as in `socket`
+        """As `socket.socket.setblocking`."""
+        self._world.set_blocking(self._number, blocking=flag)
+
+    def setsockopt(self, *_option: int) -> None:
+        """SO_NOSIGPIPE, where there is one, is for sockets of one's own."""
+
+    def recv(self, size: int, _flags: int = 0) -> bytes:
+        """read(2)."""
+        return self._world.plain.read(self._number, size)
+
+    def send(self, data: bytes, _flags: int = 0) -> int:
+        """write(2)."""
+        return self._world.plain.write(self._number, data)
+
+    def close(self) -> None:
+        """Close the number, unless somebody else does."""
+        if self._closes:
+            self._world.plain.close(self._number)
 
 
 def forked(function: Callable[..., object], *args: Any) -> None:

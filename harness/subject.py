@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-import threading
-import time
+import sys
 import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,9 +21,10 @@ from reactor.signals import ABSENT, WAITING
 
 from .clock import FakeClock
 from .errors import ScenarioUnsupported
-from .faults import FaultTable, alarms_counted, lab_system
+from .faults import FaultTable
 from .lab import Lab
 from .trace import Trace
+from .world import make_world
 
 if TYPE_CHECKING:
     import socket
@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from reactor.system import System
 
     from .scenario import Scenario
+    from .world import World
 
 
-#: Real seconds for which a turn of several threads lets the others have the interpreter.
+#: Seconds for which a turn of several threads lets the others have the interpreter.
 _BREATH = 0.0002
 
 #: So many of them a thread may take to fall asleep.
@@ -117,8 +118,9 @@ class ReactorSubject:
 
     name = "reactor"
 
-    def __init__(self, context: reactor.IoContext, threads: int = 1) -> None:
+    def __init__(self, context: reactor.IoContext, world: World, threads: int = 1) -> None:
         self.context = context
+        self._pause = world.pause
         self._threads = threads
 
     def stream(self, sock: socket.socket) -> reactor.StreamSocket:
@@ -173,7 +175,7 @@ class ReactorSubject:
         while self._threads > 1 and scheduler.waits < target:
             with scheduler.mutex:
                 scheduler.interrupt_leader()
-            time.sleep(_BREATH)  # gives the interpreter to the other threads; not a time to wait
+            self._pause(_BREATH)  # gives the interpreter to the other threads; not a time to wait
             await reactor.sleep(0)
 
     async def sleep(self, seconds: float) -> None:
@@ -236,7 +238,7 @@ class ReactorSubject:
                     return False
                 if self._working(0 if scheduler.signal.leader is ABSENT else 1) <= 1:
                     return True
-            time.sleep(_BREATH)
+            self._pause(_BREATH)
         return False
 
     def _working(self, waiting: int) -> int:
@@ -275,21 +277,19 @@ class SubjectReport:
     counters: dict[str, int] = field(default_factory=dict)
     oracles: list[dict[str, Any]] = field(default_factory=list)
     info: dict[str, Any] = field(default_factory=dict)
+    digest: str = ""
 
 
-#: The context under test in this process, for the watchdog that describes a hang.
-_current: list[reactor.IoContext] = []
+#: The world and the context under test in this process, for the watchdog that describes a hang.
+_current: list[tuple[World, reactor.IoContext]] = []
 
 
 def current_dump() -> str:
     """Describe what the reactor is doing right now; callable from any thread, never blocks long."""
     if not _current:
         return "no context is running"
-    context = _current[-1]
-    if not context.scheduler.mutex.acquire(timeout=1):  # type: ignore[call-arg]
-        return "the scheduler's mutex is held: a thread is stuck inside it"
-    context.scheduler.mutex.release()
-    return str(context.dump())
+    world, context = _current[-1]
+    return world.dump(context)
 
 
 def run_scenario(
@@ -300,6 +300,8 @@ def run_scenario(
     seed: int,
     threads: int,
     sink: Callable[[dict[str, Any]], None],
+    ground: str = "live",
+    dialect: str = "",
 ) -> SubjectReport:
     """Run `scenario` against the reactor with backend `spec`, in this process.
 
@@ -307,28 +309,32 @@ def run_scenario(
         scenario: what to run.
         spec: backend specification, such as ``epoll+pipe``.
         system: ``live`` or ``posix``.
-        seed: of the lab's random numbers.
+        seed: of the lab's random numbers, and of a simulated kernel's choices.
         threads: how many threads run the context.
         sink: is given each trace and timeline event as it happens.
+        ground: ``live`` or ``sim``.
+        dialect: of the simulated kernel.
 
     Returns:
         The report; failures of the scenario and of the oracles are in it, never raised.
     """
-    trace = Trace(sink)
+    world = make_world(ground, system=system, dialect=dialect, seed=seed)
+    trace = Trace(sink, world.monotonic)
     clock = FakeClock() if scenario.clock == "fake" else None
     table = FaultTable()
-    made = lab_system(system, table, clock)
+    made = world.system(table, clock)
     if clock is not None:  # kernel timers know nothing of virtual time
         name, waker, _ = backends.parse(spec)
         spec = "+".join(filter(None, (name, waker, "timeout")))
     report = SubjectReport(trace=trace.events, timeline=trace.timeline)
     context = reactor.IoContext(spec, system=made)
-    _current.append(context)
+    _current.append((world, context))
     try:
-        subject = ReactorSubject(context, threads)
+        subject = ReactorSubject(context, world, threads)
         if clock is not None and threads > 1:
             clock.at_rest = subject.at_rest
         lab = Lab(
+            world=world,
             subject=subject,
             trace=trace,
             table=table,
@@ -339,15 +345,17 @@ def run_scenario(
             permits=scenario.permits,
             threads=threads,
         )
-        with alarms_counted():
-            _drive(context, lab, scenario, threads, report)
+        with world.prepared():
+            _drive(context, lab, scenario, report)
         report.variant = lab.variant
         report.info = lab.information
         report.counters = subject.counters()
-        _judge(report, subject, table)
+        if report.status != "TIMEOUT":
+            _judge(report, subject, table)
     finally:
         _close(context, report)
         _current.pop()
+        _leave(world, report)
     return report
 
 
@@ -368,13 +376,13 @@ def _wakers(spec: str, system: System) -> list[str]:
     return found
 
 
-def _drive(
-    context: reactor.IoContext, lab: Lab, scenario: Scenario, threads: int, report: SubjectReport
-) -> None:
+def _drive(context: reactor.IoContext, lab: Lab, scenario: Scenario, report: SubjectReport) -> None:
     async def main() -> None:
         try:
             await scenario.function(lab)
             await lab.fresh_echo()
+        except lab.world.hung:
+            raise
         except ScenarioUnsupported as exc:
             report.status, report.reason = "UNSUPPORTED", str(exc)
         except AssertionError as exc:
@@ -390,18 +398,24 @@ def _drive(
             await lab.finish()
             context.stop()
 
+    def run_quietly() -> None:
+        try:
+            while not context.stopped and _run_once(context, lab):
+                pass
+        except lab.world.hung:
+            pass  # the main thread is told, too
+
     guard = context.work_guard()
-    helpers = [
-        threading.Thread(target=_run_quietly, args=(context, lab), name=f"run-{number}")
-        for number in range(1, threads)
-    ]
     task = context.spawn(main, name="scenario")
-    for helper in helpers:
-        helper.start()
+    helpers = [lab.world.thread(f"run-{number}", run_quietly) for number in range(1, lab.threads)]
     try:
         while not task.done:
             if not _run_once(context, lab):
                 break
+    except lab.world.hung as exc:
+        report.status, report.reason = "TIMEOUT", _first_line(exc)
+        sys.stderr.write(f"{lab.world.dump(context)}\n")
+        return
     finally:
         for end in (guard.release, context.stop):
             try:
@@ -413,25 +427,22 @@ def _drive(
     if not task.done:
         report.status, report.reason = "FAIL", "run() returned before the scenario had ended"
     if lab.surfaced and report.status == "PASS":
-        exc = lab.surfaced[0]
+        came = lab.surfaced[0]
         report.status = "FAIL"
-        report.reason = f"came out of run(): {type(exc).__name__}: {_first_line(exc)}"
-        _explain(exc)
+        report.reason = f"came out of run(): {type(came).__name__}: {_first_line(came)}"
+        _explain(came)
 
 
 def _run_once(context: reactor.IoContext, lab: Lab) -> bool:
     """Run until the scenario's end stops it; True when an exception came out of `run` instead."""
     try:
         context.run()
+    except lab.world.hung:
+        raise
     except BaseException as exc:  # noqa: BLE001 - nothing is swallowed (law 10)
         lab.surfaced.append(exc)
         return True
     return False
-
-
-def _run_quietly(context: reactor.IoContext, lab: Lab) -> None:
-    while not context.stopped and _run_once(context, lab):
-        pass
 
 
 def _judge(report: SubjectReport, subject: ReactorSubject, table: FaultTable) -> None:
@@ -457,6 +468,15 @@ def _close(context: reactor.IoContext, report: SubjectReport) -> None:
         detail = f"{type(exc).__name__}: {_first_line(exc)}"
     report.status, report.reason = verdict  # closing goes on with a scenario that has not ended
     report.oracles.append({"name": "clean-close", "ok": not detail, "detail": detail})
+
+
+def _leave(world: World, report: SubjectReport) -> None:
+    """End the world; it must be as it was found."""
+    report.digest = world.digest()
+    left = world.close()
+    if world.virtual:
+        detail = f"{len(left)} left open: {left}" if left else ""
+        report.oracles.append({"name": "no-leaked-simulated-fd", "ok": not left, "detail": detail})
 
 
 def _first_line(exc: BaseException) -> str:

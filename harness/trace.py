@@ -23,12 +23,18 @@ class Trace:
 
     Args:
         sink: is given each event as it happens, so that a hang or a crash leaves the last ones.
+        monotonic: the clock of the timeline, in seconds.
     """
 
-    def __init__(self, sink: Callable[[dict[str, Any]], None] | None = None) -> None:
+    def __init__(
+        self,
+        sink: Callable[[dict[str, Any]], None] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._sink = sink
         self._lock = threading.Lock()  # guards both lists: helper threads record too
-        self._begin = time.monotonic()
+        self._monotonic = monotonic
+        self._begin = monotonic()
         self.events: list[dict[str, Any]] = []
         self.timeline: list[dict[str, Any]] = []
 
@@ -47,7 +53,7 @@ class Trace:
 
     def _mark(self, who: str, event: str, detail: str) -> None:
         entry = {
-            "t": round(time.monotonic() - self._begin, 6),
+            "t": round(self._monotonic() - self._begin, 6),
             "thread": threading.current_thread().name,
             "task": who,
             "event": event,

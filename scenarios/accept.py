@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-import fcntl
-import os
 import socket
 from typing import TYPE_CHECKING, Any
 
 import reactor
 from harness.outcome import observed
+from harness.peer import SAFETY
 from harness.scenario import scenario
 
 if TYPE_CHECKING:
@@ -235,7 +234,7 @@ async def pending_before_start(lab: Lab) -> None:
 async def fairness(lab: Lab) -> None:
     """A listener under a flood of connections lets a timer and another socket run."""
     listener = lab.listener(backlog=1024)
-    count = min(300, _somaxconn() - 8)
+    count = min(300, lab.world.backlog_limit() - 8)
     for _ in range(count):
         lab.connect_peer(listener)
     address = listener.getsockname()
@@ -253,7 +252,7 @@ async def fairness(lab: Lab) -> None:
             (await listener.accept()).close()
             accepted += 1
             if lab.threads > 1:
-                socket.create_connection(address).close()
+                lab.world.create_connection(address, SAFETY).close()
 
     async def echo() -> None:
         await sock.sendall(await sock.recv(100))
@@ -271,14 +270,6 @@ async def fairness(lab: Lab) -> None:
     lab.equal(peer.drain(4), b"ping", "the echo")
     lab.check(progress["echo"] < bound, f"the echo had to wait for {progress} of {count}")
     lab.info("accepted before", str(progress))
-
-
-def _somaxconn() -> int:
-    try:
-        with open("/proc/sys/net/core/somaxconn", encoding="ascii") as file:  # noqa: PTH123
-            return int(file.read())
-    except OSError:
-        return socket.SOMAXCONN
 
 
 @scenario(
@@ -357,13 +348,13 @@ async def flags_normalised(lab: Lab) -> None:
     listener = lab.listener()
     for blocking in (False, True):
         peer = lab.connect_peer(listener)
-        os.set_blocking(listener.fileno(), blocking)
+        lab.world.set_blocking(listener.fileno(), blocking=blocking)
         stream = lab.keep(await listener.accept())
-        os.set_blocking(listener.fileno(), False)
-        flags = fcntl.fcntl(stream.fileno(), fcntl.F_GETFL)
-        lab.check(flags & os.O_NONBLOCK, f"blocking, from a listener with blocking={blocking}")
-        descriptor = fcntl.fcntl(stream.fileno(), fcntl.F_GETFD)
-        lab.check(descriptor & fcntl.FD_CLOEXEC, "the accepted socket survives exec")
+        lab.world.set_blocking(listener.fileno(), blocking=False)
+        blocks = lab.world.is_blocking(stream.fileno())
+        lab.check(not blocks, f"blocking, from a listener with blocking={blocking}")
+        survives = lab.world.is_inheritable(stream.fileno())
+        lab.check(not survives, "the accepted socket survives exec")
         recv = await lab.parked(f"recv, listener blocking={blocking}", stream.recv, 10)
         peer.send(b"x")
         (await lab.outcome(recv)).get()
@@ -405,7 +396,7 @@ async def waiters_fifo(lab: Lab) -> None:
 async def stolen_connection(lab: Lab) -> None:
     """When somebody else takes the connection, accept goes on waiting without blocking the thread."""
     listener = lab.listener()
-    thief = lab.keep(socket.socket(fileno=os.dup(listener.fileno())))
+    thief = lab.duplicate(listener)
 
     def steal(real: Callable[[], Any]) -> Any:
         # Here the event has been reported, and its call has not been made.
@@ -437,8 +428,8 @@ async def unix_peer_address(lab: Lab) -> None:
     lab.connect_peer(listener)
     stream = lab.keep(await listener.accept())
     lab.equal(stream.peer_address, "", "the name of an unnamed peer")
-    named = socket.socket(socket.AF_UNIX)
-    path = lab.path()
+    named = lab.world.socket(socket.AF_UNIX)
+    path = lab.world.path()
     named.bind(path)
     named.connect(listener.getsockname())
     lab.peer(named)

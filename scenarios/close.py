@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 from harness.scenario import scenario
@@ -28,10 +27,9 @@ async def dup_keeps_registration(lab: Lab) -> None:
     before = lab.subject.counters()["waits"]
 
     def send() -> None:
-        pause = threading.Event()
         for _ in range(20):
             peer.send(b"x")
-            pause.wait(0.005)
+            lab.world.pause(0.005)
 
     await lab.join(lab.thread(send))
     waits = lab.subject.counters()["waits"] - before

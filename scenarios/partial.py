@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import array
 import mmap
-import os
-import pty
 import socket
-import tty
 from typing import TYPE_CHECKING, Any
 
 import reactor
@@ -155,13 +152,11 @@ async def reset_behind_data(lab: Lab) -> None:
 )
 async def pollhup_short_read(lab: Lab) -> None:
     """A short read after a hang-up is not taken for the last one: terminals give more."""
-    master, slave = pty.openpty()
-    tty.setraw(slave)
+    stream, slave = lab.terminal()
     data = pattern(3 * 1000)
     for offset in range(0, len(data), 1000):
-        os.write(slave, data[offset : offset + 1000])
-    os.close(slave)
-    stream = lab.take(_as_socket(master))
+        lab.world.plain.write(slave, data[offset : offset + 1000])
+    lab.world.plain.close(slave)
     received = bytearray()
     while len(received) < len(data):
         outcome = await observed(stream.recv(4096))
@@ -173,35 +168,6 @@ async def pollhup_short_read(lab: Lab) -> None:
     last = await observed(stream.recv(4096))
     # Linux says EIO, the BSDs the end: the scenario is about the data before it.
     lab.check(last.kind == "error" or last.get() == b"", "the terminal went on after its end")
-
-
-class _Terminal:
-    """A terminal with the calls of a socket, as far as a stream needs them."""
-
-    family = socket.AF_UNIX
-    type = socket.SOCK_STREAM
-
-    def __init__(self, number: int) -> None:
-        self._number = number
-
-    def fileno(self) -> int:
-        return self._number
-
-    def setblocking(self, flag: bool) -> None:  # noqa: FBT001 - as in socket
-        os.set_blocking(self._number, flag)
-
-    def recv(self, size: int, _flags: int = 0) -> bytes:
-        return os.read(self._number, size)
-
-    def send(self, data: bytes, _flags: int = 0) -> int:
-        return os.write(self._number, data)
-
-    def close(self) -> None:
-        os.close(self._number)
-
-
-def _as_socket(number: int) -> socket.socket:
-    return _Terminal(number)  # type: ignore[return-value]  # quacks like one
 
 
 @scenario(
@@ -359,26 +325,16 @@ async def gather_resume(lab: Lab) -> None:
         buffers.append(data[offset : offset + size])
         offset += size
     buffers.append(data[offset:])
-    read_end, write_end = os.pipe()
+    read_end, write_end = lab.world.plain.pipe()
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [read_end]).tobytes())]
-    reader = lab.thread(_receive_with_rights, peer.sock, len(data))
+    reader = lab.thread(peer.drain_with_descriptors, len(data))
     sent = await lab.result_of("sendmsg", sock.sendmsg, buffers, rights)
     lab.equal(sent.get(), len(data), "bytes sent")
     received, passed = await lab.join(reader)
     check_pattern(received)
     lab.equal(len(passed), 1, "descriptors that arrived")
     for number in (read_end, write_end, *passed):
-        os.close(number)
-
-
-def _receive_with_rights(sock: socket.socket, size: int) -> tuple[bytes, list[int]]:
-    data = bytearray()
-    passed: list[int] = []
-    while len(data) < size:
-        piece, fds, _, _ = socket.recv_fds(sock, min(10_000, size - len(data)), 4)
-        data += piece
-        passed += fds
-    return bytes(data), passed
+        lab.world.plain.close(number)
 
 
 @scenario(
@@ -528,11 +484,10 @@ async def unix_ancillary_boundary(lab: Lab) -> None:
     """A short read before ancillary data does not mean that nothing is behind it."""
     sock, peer = lab.stream_pair("unix")
     recv = await lab.parked("recv", sock.recv, 100)
-    with socket.socket() as passed:
+    with lab.world.socket() as passed:
 
         def send_both() -> None:
-            rights = array.array("i", [passed.fileno()])
-            peer.sock.sendmsg([b"with"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+            peer.send_with_descriptor(b"with", passed.fileno())
             peer.send(b"without")
 
         lab.post_alone(send_both)

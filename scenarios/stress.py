@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -41,11 +40,10 @@ async def everything_at_once(lab: Lab) -> None:
     spawned = lab.subject.counters()["tasks_spawned"]
 
     def post_all(numbers: list[int]) -> None:
-        pause = threading.Event()
         for number in range(each):
             # Not all of it in one turn: the rest is to go on beside it.
             while number - len(numbers) > _AHEAD:
-                pause.wait(0.0005)
+                lab.world.pause(0.0005)
             context.post(numbers.append, number)
 
     def going_on() -> bool:

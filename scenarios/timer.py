@@ -328,7 +328,7 @@ async def earlier_than_current_sleep(lab: Lab) -> None:
         scopes[0].reschedule(lab.subject.now() + 0.02)
         # The end of this thread would wake the loop, and hide that the deadline did not.
         while not op.done:
-            time.sleep(0.001)
+            lab.world.pause(0.001)
 
     thread = lab.when_asleep(shorten, op=op)
     (await lab.outcome(op)).failed(TimeoutError)

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import itertools
-import os
 import socket
 import statistics
-import subprocess
-import sys
-import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import reactor
@@ -25,15 +19,20 @@ if TYPE_CHECKING:
     from harness.lab import Lab
     from harness.outcome import Outcome
     from harness.provoke import Canary
+    from harness.world.threads import Event
 
 
 class _Watched:
     """A task of a fresh context, whose end the scenario can wait for with its own thread."""
 
     def __init__(
-        self, context: reactor.IoContext, function: Callable[..., Awaitable[Any]], *args: Any
+        self,
+        lab: Lab,
+        context: reactor.IoContext,
+        function: Callable[..., Awaitable[Any]],
+        *args: Any,
     ) -> None:
-        self._ended = threading.Event()
+        self._ended = lab.world.event()
         self._outcome: Outcome
         self.task = context.spawn(self._run, function, args)
 
@@ -53,11 +52,11 @@ def _post_when_asleep(lab: Lab, context: reactor.IoContext, threads: int, times:
     took = []
     for number in range(times):
         lab.until_asleep(context, threads)
-        ran = threading.Event()
-        begin = time.perf_counter()
+        ran = lab.world.event()
+        begin = lab.world.monotonic()
         context.post(ran.set)
         lab.check(ran.wait(SAFETY), f"post {number} to a sleeping loop found nobody")
-        took.append(time.perf_counter() - begin)
+        took.append(lab.world.monotonic() - begin)
     return statistics.median(took)
 
 
@@ -73,8 +72,8 @@ def _storm(
     A pipe would be full by then, had each call written its byte (65,536 of them on Linux).
     """
     came: list[list[int]] = [[] for _ in range(4)]
-    held = threading.Event()
-    most = threading.Semaphore(0)
+    held = lab.world.event()
+    most = lab.world.semaphore()
 
     def be_held() -> None:
         held.set()
@@ -104,7 +103,7 @@ def _fail_wakes(lab: Lab, context: reactor.IoContext, times: int) -> int:
     """Let so many writes of the waker fail, and post once more; returns how many there were."""
     lab.until_asleep(context)
     rule = lab.fault("wake", errno.EAGAIN, repeat=times)
-    ran = [threading.Event() for _ in range(times + 1)]
+    ran = [lab.world.event() for _ in range(times + 1)]
     for event in ran:
         context.post(event.set)
     for number, event in enumerate(ran):
@@ -117,7 +116,7 @@ def _one_turn(lab: Lab, context: reactor.IoContext, threads: int) -> None:
     """Wake the loop once, and count the waits until it sleeps again."""
     lab.until_asleep(context, threads)
     before = context.counters().waits
-    ran = threading.Event()
+    ran = lab.world.event()
     context.post(ran.set)
     lab.check(ran.wait(SAFETY), "the post found nobody")
     lab.until_asleep(context, threads)
@@ -417,22 +416,24 @@ async def add_interest_while_waiting(lab: Lab) -> None:
     sock, peer = reactor.StreamSocket.from_socket(ours, context), lab.peer(theirs)
     with lab.running(context, 2):
         for number in range(20):
-            recv = _Watched(context, sock.recv, 10)
+            recv = _Watched(lab, context, sock.recv, 10)
             lab.until_asleep(context, 2)
             peer.send(b"%d" % number)
             got = recv.outcome("a receive that parked while another thread waited").get()
             lab.equal(got, b"%d" % number, "what it received")
             lab.until_asleep(context, 2)
             peer.send(b"there already")
-            ready = _Watched(context, sock.wait_readable)
+            ready = _Watched(lab, context, sock.wait_readable)
             ready.outcome("a wait for data that was there").get()
             lab.equal(
-                _Watched(context, sock.recv, 20).outcome("a receive of data that was there").get(),
+                _Watched(lab, context, sock.recv, 20)
+                .outcome("a receive of data that was there")
+                .get(),
                 b"there already",
                 "the data that was there",
             )
         data = bytes(100_000)
-        send = _Watched(context, sock.sendall, data)
+        send = _Watched(lab, context, sock.sendall, data)
         lab.until_asleep(context, 2)
         lab.equal(len(peer.drain(len(data))), len(data), "bytes that arrived")
         send.outcome("a send that parked while another thread waited").get()
@@ -457,16 +458,16 @@ async def remove_interest_while_waiting(lab: Lab) -> None:
         for _ in range(20):
             ours, theirs = lab.raw_pair()
             sock, peer = reactor.StreamSocket.from_socket(ours, context), lab.peer(theirs)
-            recv = _Watched(context, sock.recv, 10)
+            recv = _Watched(lab, context, sock.recv, 10)
             lab.until_asleep(context, 2)
             lab.equal(sock.cancel(), 1, "operations ended by a cancel during the wait")
             recv.outcome("a receive that was cancelled").cancelled("cancel")
             peer.send(b"left alone")
             lab.until_asleep(context, 2)
-            got = _Watched(context, sock.recv, 10).outcome("a receive after a cancel").get()
+            got = _Watched(lab, context, sock.recv, 10).outcome("a receive after a cancel").get()
             lab.equal(got, b"left alone", "what the next receive gets")
 
-            recv = _Watched(context, sock.recv, 10)
+            recv = _Watched(lab, context, sock.recv, 10)
             lab.until_asleep(context, 2)
             context.post(close_and_reuse, sock)
             recv.outcome("a receive whose socket was closed").cancelled("close")
@@ -544,6 +545,7 @@ async def reentrant_run(lab: Lab) -> None:
 @scenario(
     id="wake.fork-child",
     law=5,
+    needs=("fork",),
     provenance="epoll(7) Q6; kqueue(2): not inherited; libuv 6a101e78e; gh-66285; libevent d61b2f33",
 )
 async def fork_child(lab: Lab) -> None:
@@ -598,26 +600,15 @@ async def fork_child(lab: Lab) -> None:
     await lab.check_no_spin()
 
 
-#: Prints which of the descriptor numbers given to it are open.
-_LIST_OPEN = """
-import os, sys
-for number in sys.argv[1:]:
-    try:
-        os.fstat(int(number))
-    except OSError:
-        continue
-    print(number)
-"""
-
-
 @scenario(
     id="wake.cloexec",
     law=5,
+    needs=("exec",),
     provenance="libkqueue#173; tornado 8637a738; mio 9eeaf902: kqueue() took no flags",
 )
 async def cloexec(lab: Lab) -> None:
     """Everything that a context opens, poller, waker, timer and sockets, is close-on-exec."""
-    before = lab.descriptors()
+    before = lab.world.descriptors()
     for waker in lab.wakers():
         context = lab.fresh_context(waker)
         context.spawn(reactor.sleep, 0)
@@ -625,44 +616,12 @@ async def cloexec(lab: Lab) -> None:
     lab.keep(reactor.StreamSocket(socket.AF_INET, context=context))
     for one in (*reactor.StreamSocket.pair(context), reactor.listen_tcp(context=context)):
         lab.keep(one)
-    opened = sorted(lab.descriptors() - before)
+    opened = sorted(lab.world.descriptors() - before)
     lab.check(len(opened) > 4, f"only {len(opened)} descriptors: what did it open?")
     for number in opened:
-        flags = fcntl.fcntl(number, fcntl.F_GETFD)
-        lab.check(flags & fcntl.FD_CLOEXEC, "a descriptor would survive exec")
-    listed = subprocess.run(
-        [sys.executable, "-c", _LIST_OPEN, *map(str, opened)],
-        close_fds=False,
-        stdout=subprocess.PIPE,
-        timeout=SAFETY,
-        check=True,
-    )
-    lab.equal(listed.stdout, b"", "descriptors that a program inherited")
-
-
-class _Borrowed:
-    """A socket as far as waiting needs it, on a descriptor that somebody else closes."""
-
-    family = socket.AF_INET
-    type = socket.SOCK_STREAM
-
-    def __init__(self, number: int) -> None:
-        self._number = number
-
-    def fileno(self) -> int:
-        return self._number
-
-    def setblocking(self, flag: bool) -> None:  # noqa: FBT001 - as in socket
-        os.set_blocking(self._number, flag)
-
-    def recv(self, size: int, _flags: int = 0) -> bytes:
-        return os.read(self._number, size)
-
-    def send(self, data: bytes, _flags: int = 0) -> int:
-        return os.write(self._number, data)
-
-    def close(self) -> None:
-        """The other one does."""
+        survives = lab.world.is_inheritable(number)
+        lab.check(not survives, "a descriptor would survive exec")
+    lab.equal(lab.world.inherited(opened), [], "descriptors that a program inherited")
 
 
 @scenario(
@@ -680,12 +639,11 @@ async def two_loops_one_fd(lab: Lab) -> None:
     ours, theirs = lab.raw_pair()
     peer = lab.peer(theirs)
     sock = reactor.StreamSocket.from_socket(ours, first)
-    borrowed: Any = _Borrowed(sock.fileno())
-    guest = reactor.StreamSocket.from_socket(borrowed, second)
+    guest = reactor.StreamSocket.from_socket(lab.borrowed(sock), second)
     with lab.running(first), lab.running(second):
-        owner_waits = _Watched(first, sock.wait_readable)
+        owner_waits = _Watched(lab, first, sock.wait_readable)
         lab.until_asleep(first)
-        guest_waits = _Watched(second, guest.wait_readable)
+        guest_waits = _Watched(lab, second, guest.wait_readable)
         lab.until_asleep(second)
         peer.send(b"one")
         owner_waits.outcome("the wait in the first loop").get()
@@ -693,9 +651,9 @@ async def two_loops_one_fd(lab: Lab) -> None:
         lab.permit("refused" if seen.kind == "error" else "both")
         second.post(guest.close)
         lab.until_asleep(second)
-        got = _Watched(first, sock.recv, 10).outcome("a receive in the first loop")
+        got = _Watched(lab, first, sock.recv, 10).outcome("a receive in the first loop")
         lab.equal(got.get(), b"one", "what it received")
-        recv = _Watched(first, sock.recv, 10)
+        recv = _Watched(lab, first, sock.recv, 10)
         lab.until_asleep(first)
         peer.send(b"two")
         got = recv.outcome("a receive in the first loop, after the second had left")
@@ -763,7 +721,7 @@ async def mechanism_parity(lab: Lab) -> None:
             lab.until_asleep(context)
             idle = lab.idle_of(context, 0.1)
             lab.check(idle.waits <= 2, f"{idle.waits} waits in 0.1 s after wake-ups")
-            recv = _Watched(context, sock.recv, 10)
+            recv = _Watched(lab, context, sock.recv, 10)
             lab.until_asleep(context)
             peer.send(b"beside it")
             lab.equal(recv.outcome("a receive").get(), b"beside it", "what it received")
@@ -804,14 +762,15 @@ async def thundering_herd(lab: Lab) -> None:
 async def send_after_close(lab: Lab) -> None:
     """What is posted to a closing or closed context is refused, and wakes no descriptor of others."""
     for _ in range(10):
-        before = lab.descriptors()
+        before = lab.world.descriptors()
         context = lab.fresh_context()
-        numbers = sorted(lab.descriptors() - before)
+        numbers = sorted(lab.world.descriptors() - before)
         guard = context.work_guard()
         task = context.spawn(reactor.sleep, 3600)
         runner = lab.thread(context.run)
-        begun = threading.Event()
-        closed = threading.Event()
+        lab.until_asleep(context)
+        begun = lab.world.event()
+        closed = lab.world.event()
         poster = lab.thread(_post_until_refused, context, begun, closed)
         begun.wait(SAFETY)
         context.close()
@@ -826,9 +785,7 @@ async def send_after_close(lab: Lab) -> None:
             canary.check()
 
 
-def _post_until_refused(
-    context: reactor.IoContext, begun: threading.Event, closed: threading.Event
-) -> None:
+def _post_until_refused(context: reactor.IoContext, begun: Event, closed: Event) -> None:
     """Post at full speed until the context is closed, and some more after that."""
     refused = 0
     while not closed.is_set() or refused < 100:

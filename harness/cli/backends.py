@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from reactor.backends import BACKENDS
-from reactor.system import SYSTEMS
 
 from .. import capabilities, environment
 from ..model import AS_EXPECTED
-from .show import console, plain, print_json
+from .show import console, plain, print_json, world_of
 
 if TYPE_CHECKING:
     import argparse
@@ -20,20 +19,24 @@ if TYPE_CHECKING:
 
 def main(options: argparse.Namespace) -> int:
     """Show the backends and the capabilities of this machine; returns the exit code."""
-    system = SYSTEMS[options.system]()
+    world = world_of(options)
+    system = world.plain
     found = [{**asdict(capabilities.backend(name, system)), "name": name} for name in BACKENDS]
     best = next(str(item["name"]) for item in found if item["available"])
     probed = [
         asdict(item)
-        for item in capabilities.probe(best, options.system)
+        for item in capabilities.probe(best, world)
         if item.name not in {"backend", *BACKENDS}
     ]
+    world.close()
     if options.json:
         print_json(
             {
                 "platform": environment.platform_info(),
                 "python": environment.python_info(),
-                "system": system.name,
+                "ground": world.ground,
+                "dialect": options.dialect,
+                "system": options.system,
                 "best": best,
                 "backends": found,
                 "capabilities": probed,

@@ -11,7 +11,9 @@ from reactor.system import SYSTEMS
 
 from ..engine import TIMEOUT_S
 from ..environment import version
+from ..kernel import DIALECTS
 from ..model import BROKEN
+from ..world import GROUNDS
 from . import backends, catalogue, diverge, explore, mutants, run, trace
 
 if TYPE_CHECKING:
@@ -100,7 +102,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
     made = add("backends", "the backends of this machine, and its probed capabilities")
     made.set_defaults(verb=backends.main)
-    made.add_argument("--system", choices=SYSTEMS, default="live", help="posix: no extensions")
+    _ground(made)
     made.add_argument("--json", action="store_true", help="print it as JSON")
 
     made = add("explore", "run the scheduler under every interleaving of small programs")
@@ -150,12 +152,7 @@ def _subject(parser: argparse.ArgumentParser) -> None:
         metavar="SPEC",
         help="such as epoll, epoll+pipe or kqueue+timer ($REACTOR_BACKEND, else the best here)",
     )
-    parser.add_argument(
-        "--system",
-        choices=SYSTEMS,
-        default="live",
-        help="posix: with every Linux and BSD extension refused",
-    )
+    _ground(parser)
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads in run()")
     parser.add_argument("--seed", type=int, metavar="N", help="of the first attempt; random")
     parser.add_argument(
@@ -164,6 +161,28 @@ def _subject(parser: argparse.ArgumentParser) -> None:
         default=TIMEOUT_S,
         metavar="SECONDS",
         help="for one attempt",
+    )
+
+
+def _ground(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what it stands on."""
+    parser.add_argument(
+        "--ground",
+        choices=GROUNDS,
+        default="live",
+        help="sim: a simulated kernel, in virtual time",
+    )
+    parser.add_argument(
+        "--dialect",
+        default="",
+        metavar="NAME",
+        help=f"with --ground sim: {', '.join(DIALECTS)}; by default linux",
+    )
+    parser.add_argument(
+        "--system",
+        choices=SYSTEMS,
+        default="live",
+        help="with --ground live: posix refuses every Linux and BSD extension",
     )
 
 

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.text import Text
 
 from reactor import BackendError, backends
-from reactor.system import SYSTEMS
 
 from ..engine import RunOptions
 from ..errors import HarnessError
+from ..world import World, make_world
 
 if TYPE_CHECKING:
     import argparse
@@ -38,13 +38,24 @@ def print_json(data: Any) -> None:
     print(json.dumps(data, indent=1, default=str))
 
 
+def world_of(options: argparse.Namespace) -> World:
+    """Make the world that the options ask for; settles on a dialect where one is needed.
+
+    Raises:
+        HarnessError: the options do not go together.
+    """
+    if options.ground == "sim" and not options.dialect:
+        options.dialect = "linux"
+    return make_world(options.ground, system=options.system, dialect=options.dialect)
+
+
 def spec_of(options: argparse.Namespace) -> str:
     """Return the backend specification that the options ask for.
 
     Raises:
-        HarnessError: there is no such backend, waker or timer.
+        HarnessError: there is no such backend, waker or timer, or no such ground.
     """
-    spec = backends.choose(options.backend, SYSTEMS[options.system]())
+    spec = backends.choose(options.backend, world_of(options).plain)
     try:
         backends.parse(spec)
     except BackendError as exc:
@@ -59,6 +70,8 @@ def run_options(options: argparse.Namespace, **more: Any) -> RunOptions:
         seed=options.seed,
         timeout_s=options.timeout,
         system=options.system,
+        ground=options.ground,
+        dialect=options.dialect,
         threads=options.threads,
         scenarios_dir=options.scenarios_dir,
         **more,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from .. import engine
+from ..report import words
 from ..scenario import load
 from .show import console, plain, print_json, run_options
 
@@ -23,8 +24,7 @@ def main(options: argparse.Namespace) -> int:
         print_json(made.to_json()["results"][0])
         return made.exit_code
     out = console()
-    info = made.info
-    out.print(plain(f"{item.id} on {info.backend}+{info.variant}, seed {info.seed}"))
+    out.print(plain(f"{item.id} on {words.where(made.info)}, seed {made.info.seed}"))
     table = Table("ms", "thread", "who", "event", "detail", box=None)
     table.columns[0].justify = "right"
     for event in result.timeline:

@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
 from ..model import Result, Run, Status
+from ..world import GROUNDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -131,9 +132,10 @@ def spec(info: RunInfo) -> str:
 
 
 def platform(info: RunInfo) -> str:
-    """Return the operating system and its release."""
+    """Return the operating system and its release; of a simulated one, which, and on what."""
     found = [info.platform.get(key, "") for key in ("os", "release")]
-    return " ".join(filter(None, found)) or "an unknown system"
+    machine = " ".join(filter(None, found)) or "an unknown system"
+    return f"simulated {info.dialect} (on {machine})" if info.ground == "sim" else machine
 
 
 def python(info: RunInfo) -> str:
@@ -165,7 +167,7 @@ def where(info: RunInfo) -> str:
         found.append(counted(info.threads, "thread"))
     if info.system != "live":
         found.append(f"system {info.system}")
-    if info.ground != "live":
+    if info.ground not in GROUNDS:
         found.append(f"ground {info.ground}")
     return f"{', '.join(found)} on {platform(info)}, {python(info)}"
 

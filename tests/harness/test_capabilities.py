@@ -11,14 +11,15 @@ import pytest
 
 from harness import capabilities, oracles
 from harness.capabilities import Capability, probe
+from harness.world import LiveWorld
 from reactor import backends
 from reactor.system import System
 
 BEST = backends.available()[0]
 
 
-def by_name(*args):
-    return {item.name: item for item in probe(*args)}
+def by_name(spec, system="live"):
+    return {item.name: item for item in probe(spec, LiveWorld(system))}
 
 
 def test_every_capability_is_there_once_with_evidence():
@@ -100,7 +101,7 @@ def test_probing_leaves_nothing_behind():
     before = oracles.snapshot()
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     probe(BEST)
-    probe("select", "posix")
+    probe("select", LiveWorld("posix"))
     assert all(oracle["ok"] for oracle in oracles.judge(before))
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == limit
 

@@ -300,58 +300,65 @@ def test_the_search_for_names_finds_them(source, words):
     assert sorted(word for _, word in named(source)) == sorted(words)
 
 
-# -- No scenario sleeps on the wall clock
+# -- No scenario calls the operating system: it asks the lab's world, which may be a simulated one
 
-#: Functions that may, with the reason.
-SLEEPERS = {
-    ("timer.py", "shorten"): "a helper thread, which must not end before the loop has woken",
+#: Modules that reach the operating system. Constants of them, in capitals, are not calls.
+SYSTEM_MODULES = {
+    *("fcntl", "os", "pty", "resource", "select", "selectors", "signal", "socket", "subprocess"),
+    *("tempfile", "threading", "time", "tty", "pathlib", "io", "asyncio", "concurrent"),
+}
+#: What may be used all the same, with the reason.
+USED = {
+    ("timer.py", "time.time"): "it is replaced, to see that nobody asks it",
+    ("partial.py", "socket.socket"): "a type",
 }
 
 
-def sleepers(source: str) -> set[str]:
-    """The functions of a module in which something called ``sleep`` of `time` is used."""
-    found = set()
+def system_calls(source: str) -> set[str]:
+    """What a module uses of `SYSTEM_MODULES`, constants aside."""
     tree = ast.parse(source)
-    names = {
-        alias.asname or alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module == "time"
-        for alias in node.names
-        if alias.name == "sleep"
-    }
-    functions = [
-        node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    ]
+    found = set()
+    modules: dict[str, str] = {}
     for node in ast.walk(tree):
-        uses = (
-            isinstance(node, ast.Attribute)
-            and node.attr == "sleep"
-            and isinstance(node.value, ast.Name)
-            and node.value.id == "time"
-        ) or (isinstance(node, ast.Name) and node.id in names)
-        if uses:
-            around = [one for one in functions if node in ast.walk(one)]
-            found.add(around[-1].name if around else "")
+        if isinstance(node, ast.Import):
+            modules |= {alias.asname or alias.name: alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found |= {
+                f"{node.module}.{alias.name}"
+                for alias in node.names
+                if str(node.module).partition(".")[0] in SYSTEM_MODULES and not alias.name.isupper()
+            }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            module = modules.get(node.value.id, "")
+            if module.partition(".")[0] in SYSTEM_MODULES and not node.attr.isupper():
+                found.add(f"{module}.{node.attr}")
+        elif isinstance(node, ast.Name) and node.id == "open":
+            found.add("open")
     return found
 
 
-def test_no_scenario_sleeps_on_the_wall_clock():
+def test_no_scenario_calls_the_operating_system():
     found = {
-        (file.name, name) for file in FILES for name in sleepers(file.read_text(encoding="utf-8"))
+        (file.name, name)
+        for file in FILES
+        for name in system_calls(file.read_text(encoding="utf-8"))
     }
-    assert found == set(SLEEPERS)
+    assert found == set(USED)
 
 
 @pytest.mark.parametrize(
     ("source", "names"),
     [
         ("async def f(lab):\n    await lab.subject.sleep(1)\n    await reactor.sleep(1)\n", set()),
-        ("async def f(lab):\n    time.sleep(1)\n", {"f"}),
-        ("async def f(lab):\n    def g():\n        time.sleep(1)\n    g()\n", {"g"}),
-        ("async def f(lab):\n    lab.thread(time.sleep, 1)\n", {"f"}),
-        ("from time import sleep as nap\nnap(1)\n", {""}),
+        ("import time\nasync def f(lab):\n    time.sleep(1)\n", {"time.sleep"}),
+        ("import time as t\nasync def f(lab):\n    lab.thread(t.sleep, 1)\n", {"time.sleep"}),
+        ("from time import sleep as nap\nnap(1)\n", {"time.sleep"}),
         ("from reactor import sleep\nsleep(1)\n", set()),
+        ("import socket\nx = socket.AF_UNIX\n", set()),
+        ("import socket\nx = socket.socket()\n", {"socket.socket"}),
+        ("open('x')", {"open"}),
     ],
 )
-def test_the_search_for_sleepers_finds_them(source, names):
-    assert sleepers(source) == names
+def test_the_search_for_system_calls_finds_them(source, names):
+    assert system_calls(source) == names

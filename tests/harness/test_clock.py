@@ -14,6 +14,7 @@ import pytest
 from harness import clock as module
 from harness.clock import FakeClock, FakeEpoll, FakeKqueue, FakePoll
 from harness.faults import FaultTable, lab_system
+from reactor.system import System
 
 
 class Asked:
@@ -248,7 +249,7 @@ def test_changes_to_a_kqueue_are_no_wait_and_are_made_once():
 def test_select_in_virtual_time(ends):
     read_end, write_end = ends
     clock = FakeClock()
-    system = lab_system("live", FaultTable(), clock)
+    system = lab_system(System, FaultTable(), clock)
     before = clock.monotonic()
     assert system.select([read_end], [], [], 1000.0) == ([], [], [])
     assert clock.monotonic() == before + 1000

@@ -23,6 +23,7 @@ HERE = Circumstances(
         "spec": "poll+pipe",
         "system": "live",
         "ground": "live",
+        "dialect": "",
     },
     capabilities=frozenset({"unix", "tcp"}),
 )
@@ -78,7 +79,10 @@ def test_an_entry_has_what_stands_in_it():
         ('spec = "*+eventfd*"', False),
         ('system = "live"', True),
         ('system = "posix"', False),
-        ('ground = "simulated"', False),
+        ('ground = "sim"', False),
+        ('ground = "live"', True),
+        ('dialect = "freebsd"', False),
+        ('dialect = "*bsd"', False),
         ('capability = "unix"', True),
         ('capability = "!unix"', False),
         ('capability = "pty"', False),
@@ -186,6 +190,7 @@ def test_an_entry_is_stale_when_its_scenario_is_gone_or_its_day_has_come():
         ('platform = "macos"', "platform 'macos' is unknown; there are: linux, darwin, "),
         ('system = "possix"', "system 'possix' is unknown; there are: live, posix"),
         ('ground = "moon"', "ground 'moon' is unknown"),
+        ('dialect = "moon"', "dialect 'moon' is unknown"),
     ],
 )
 def test_a_malformed_entry_is_one_line_that_says_where(body, message):

@@ -22,10 +22,10 @@ from harness.faults import (
     Rule,
     alarms_counted,
     lab_system,
-    out_of_descriptors,
     signal_storm,
 )
-from reactor.system import PosixSystem, System
+from harness.world import LiveWorld
+from reactor.system import SYSTEMS, PosixSystem, System
 
 
 @pytest.fixture
@@ -235,19 +235,17 @@ def test_each_call_of_a_socket_can_be_made_to_fail(pair, table, call):
 
 
 def test_a_lab_system_is_of_its_kind(table):
-    live, posix = lab_system("live", table, None), lab_system("posix", table, None)
+    live, posix = lab_system(System, table, None), lab_system(PosixSystem, table, None)
     assert isinstance(live, LabSystem)
     assert isinstance(posix, PosixSystem)
     assert not isinstance(live, PosixSystem)
     assert not posix.has("eventfd")
     assert live.has("eventfd") == System().has("eventfd")
-    with pytest.raises(ValueError, match="unknown system 'moon'; allowed: live, posix"):
-        lab_system("moon", table, None)
 
 
 @pytest.mark.parametrize("kind", ["live", "posix"])
 def test_every_socket_of_a_lab_system_has_faults(kind, table):
-    system = lab_system(kind, table, None)
+    system = lab_system(SYSTEMS[kind], table, None)
     made = [system.socket(socket.AF_INET, socket.SOCK_STREAM)]
     made += system.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -270,13 +268,13 @@ def test_what_only_quacks_like_a_socket_is_left_as_it_is(table):
             self.blocking = flag
 
     thing = Thing()
-    adopted: Any = lab_system("posix", table, None).adopt(thing)  # type: ignore[arg-type]
+    adopted: Any = lab_system(PosixSystem, table, None).adopt(thing)  # type: ignore[arg-type]
     assert adopted is thing
     assert thing.blocking is False
 
 
 def test_waking_goes_through_the_table(table):
-    system = lab_system("live", table, None)
+    system = lab_system(System, table, None)
     read_end, write_end = system.pipe()
     assert system.write(write_end, b"x") == 1
     table.add(Rule("wake", [errno.EAGAIN]))
@@ -289,7 +287,7 @@ def test_waking_goes_through_the_table(table):
 
 
 def test_the_clock_is_the_systems_without_a_fake_one(table):
-    system = lab_system("live", table, None)
+    system = lab_system(System, table, None)
     assert system.monotonic is System.monotonic
     assert not isinstance(system.poll(), FakePoll)
     assert system.has("timerfd") == System().has("timerfd")
@@ -298,9 +296,9 @@ def test_the_clock_is_the_systems_without_a_fake_one(table):
 
 def test_with_a_fake_clock_all_is_in_its_time(table, monkeypatch):
     monkeypatch.setattr(os, "timerfd_create", None, raising=False)  # as from Python 3.13 on
-    assert lab_system("live", table, None).has("timerfd")
+    assert lab_system(System, table, None).has("timerfd")
     clock = FakeClock()
-    system = lab_system("live", table, clock)
+    system = lab_system(System, table, clock)
     assert system.monotonic() == clock.monotonic() == 1000.0
     assert isinstance(system.poll(), FakePoll)
     assert not system.has("timerfd")
@@ -314,7 +312,7 @@ def test_with_a_fake_clock_all_is_in_its_time(table, monkeypatch):
 
 def test_ready_now_is_no_wait(table):
     clock = FakeClock()
-    system = lab_system("live", table, clock)
+    system = lab_system(System, table, clock)
     left, right = socket.socketpair()
     with left, right:
         assert not system.ready_now(left.fileno(), 1)
@@ -331,7 +329,7 @@ def test_out_of_descriptors_and_back():
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     left, right = socket.socketpair()
     with left, right:
-        with out_of_descriptors():
+        with LiveWorld().out_of_descriptors():
             for make in (os.pipe, socket.socket, lambda: os.dup(0)):
                 with pytest.raises(OSError, match=os.strerror(errno.EMFILE)) as caught:
                     make()
@@ -344,7 +342,7 @@ def test_out_of_descriptors_and_back():
 
 def test_the_limit_is_lifted_after_an_error():
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with pytest.raises(ZeroDivisionError), out_of_descriptors():
+    with pytest.raises(ZeroDivisionError), LiveWorld().out_of_descriptors():
         raise ZeroDivisionError
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
 

@@ -25,7 +25,7 @@ BACKENDS = backends.available()
 
 def stop():
     """Have a scenario that hangs fail."""
-    subject._current[-1].stop()
+    subject._current[-1][1].stop()
 
 
 @pytest.fixture
@@ -664,7 +664,7 @@ def test_paths_are_fresh_and_gone_afterwards(passes):
     paths: list[str] = []
 
     async def binds(lab):
-        paths.extend(lab.path() for _ in range(20))
+        paths.extend(lab.world.path() for _ in range(20))
         for path in paths:
             lab.keep(socket.socket(socket.AF_UNIX)).bind(path)
 

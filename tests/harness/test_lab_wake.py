@@ -13,12 +13,13 @@ from harness import oracles, provoke
 from harness.provoke import Canary, forked
 from harness.scenario import scenario
 from harness.subject import _current, run_scenario
+from harness.world import LiveWorld
 from reactor import backends
 
 
 def stop():
     """Have a scenario that hangs fail."""
-    _current[-1].stop()
+    _current[-1][1].stop()
 
 
 @pytest.fixture
@@ -211,9 +212,9 @@ def test_an_idle_fresh_context_makes_no_waits_and_a_busy_one_does(run):
 
 def test_the_descriptors_are_those_of_the_process(run):
     async def opens(lab):
-        before = lab.descriptors()
+        before = lab.world.descriptors()
         number = os.dup(0)
-        lab.equal(lab.descriptors() - before, {number}, "what was opened")
+        lab.equal(lab.world.descriptors() - before, {number}, "what was opened")
         os.close(number)
 
     assert run(opens) == ("PASS", "")
@@ -264,7 +265,7 @@ def test_canaries_on_neighbouring_numbers_do_not_tread_on_each_other():
     numbers = [os.dup(0) for _ in range(4)]
     for number in numbers:
         os.close(number)
-    canaries = [Canary(number) for number in numbers]
+    canaries = [Canary(number, LiveWorld()) for number in numbers]
     for canary in canaries:
         canary.check()
     for canary in canaries:

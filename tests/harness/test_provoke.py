@@ -9,6 +9,9 @@ import socket
 import pytest
 
 from harness.provoke import Canary, Crowd, Idle
+from harness.world import LiveWorld
+
+WORLD = LiveWorld()
 
 # -- Idle
 
@@ -57,7 +60,7 @@ def free(case):
 def test_a_canary_sits_on_the_number_and_gives_both_ends_back(case):
     before = open_numbers()
     number = free(case)
-    canary = Canary(number)
+    canary = Canary(number, WORLD)
     assert canary.number == number
     canary.check()
     canary.check()
@@ -92,7 +95,7 @@ def replace_by_a_pair(number):
 )
 def test_a_canary_tells_who_touches_the_number(touch, words):
     before = open_numbers()
-    canary = Canary(free("near end"))
+    canary = Canary(free("near end"), WORLD)
     touch(canary.number)
     with pytest.raises(AssertionError, match=f"the reused descriptor {words}"):
         canary.check()
@@ -101,7 +104,7 @@ def test_a_canary_tells_who_touches_the_number(touch, words):
 
 
 def test_a_canary_shows_a_poller_that_still_watches_the_number():
-    canary = Canary(free("near end"))
+    canary = Canary(free("near end"), WORLD)
     assert select.select([canary.number], [], [], 0)[0]
     canary.check()
     assert select.select([canary.number], [], [], 0)[0]
@@ -112,7 +115,7 @@ def test_a_canary_shows_a_poller_that_still_watches_the_number():
 
 
 def test_a_connect_to_a_crowd_hangs_until_it_accepts():
-    crowd = Crowd(socket.AF_INET, None)
+    crowd = Crowd(socket.AF_INET, WORLD)
     with socket.socket() as sock:
         sock.settimeout(0.05)
         with pytest.raises(TimeoutError):
@@ -121,7 +124,7 @@ def test_a_connect_to_a_crowd_hangs_until_it_accepts():
 
 
 def test_accept_all_lets_those_that_wait_in():
-    crowd = Crowd(socket.AF_INET, None)
+    crowd = Crowd(socket.AF_INET, WORLD)
     members = list(crowd._members)
     accepted = crowd.accept_all()
     # The last one may still be on its way: its SYN is sent again after a second (Linux).
@@ -131,8 +134,9 @@ def test_accept_all_lets_those_that_wait_in():
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets")
-def test_a_unix_crowd_refuses_or_delays(tmp_path):
-    crowd = Crowd(socket.AF_UNIX, str(tmp_path / "s"))
+def test_a_unix_crowd_refuses_or_delays():
+    world = LiveWorld()
+    crowd = Crowd(socket.AF_UNIX, world)
     with socket.socket(socket.AF_UNIX) as sock:
         sock.setblocking(False)
         error = sock.connect_ex(crowd.address)
@@ -142,3 +146,4 @@ def test_a_unix_crowd_refuses_or_delays(tmp_path):
         sock.setblocking(False)
         assert sock.connect_ex(crowd.address) == 0
     crowd.close()
+    world.close()

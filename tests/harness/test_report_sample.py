@@ -62,7 +62,7 @@ def results():
     known = {"expected": [Status.FAIL, Status.PASS], "expected_reason": "the kernel rounds up"}
     broken = [{"name": "no-leaked-fd", "ok": False, "detail": "1 left open: /dev/null"}]
     return [
-        result("good.passes"),
+        result("good.passes", digest="0123abcd"),
         result("good.shows-a-permit", variant="late", permits=permits),
         result("good.only-informs", Status.FAIL, strictness="INFO", reason="slow here"),
         result("bad.fails", Status.FAIL, unexpected=True, reason="no-leaked-fd: 1", oracles=broken),
@@ -175,6 +175,7 @@ def test_the_sample_has_every_status_and_gives_every_field_a_value():
     made = run()
     assert set(made.counts) == set(Status)
     for record in (RunInfo, Result):
-        holders = [made.info] if record is RunInfo else made.results
+        simulated = run(ground="sim", dialect="freebsd").info
+        holders = [made.info, simulated] if record is RunInfo else made.results
         for item in dataclasses.fields(record):
             assert any(getattr(holder, item.name) for holder in holders), item.name

@@ -65,6 +65,14 @@ def test_the_command_is_what_one_would_type(argv, command):
     assert words.command(run(argv=argv).info) == command
 
 
+def test_a_simulated_run_is_not_mixed_up_with_a_live_one():
+    live, simulated = run().info, run(ground="sim", dialect="freebsd").info
+    assert words.where(live) == "epoll+eventfd+timeout on linux 6.1, Python 3.11.7"
+    assert words.where(simulated) == (
+        "epoll+eventfd+timeout on simulated freebsd (on linux 6.1), Python 3.11.7"
+    )
+
+
 def test_a_tolerated_flake_is_as_expected():
     flake = result(
         "a.b",

@@ -48,7 +48,7 @@ class Place:
         """The system; with faults, or virtual time, where a table or a clock is given."""
         if table is None and clock is None:
             return SYSTEMS[self.kind]()
-        return lab_system(self.kind, FaultTable() if table is None else table, clock)
+        return lab_system(SYSTEMS[self.kind], FaultTable() if table is None else table, clock)
 
     def context(self, table: FaultTable | None = None, clock: FakeClock | None = None) -> IoContext:
         return IoContext(self.spec, system=self.system(table, clock))

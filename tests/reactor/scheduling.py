@@ -65,7 +65,7 @@ def live(spec=None, system=None):
 
 def virtual_system(clock, table=None):
     """The real system in the time of `clock`."""
-    return lab_system("live", table or FaultTable(), clock)
+    return lab_system(System, table or FaultTable(), clock)
 
 
 def virtual(spec, clock):

@@ -16,6 +16,7 @@ import reactor
 from harness.clock import FakeClock
 from harness.faults import FaultTable
 from harness.provoke import Crowd
+from harness.world import LiveWorld
 from reactor import (
     IoContext,
     OperationCancelled,
@@ -236,7 +237,7 @@ def test_a_name_that_nobody_knows(where):
 
 @everywhere
 def test_a_connect_that_is_cancelled_leaves_nothing_open(where):
-    crowd = Crowd(socket.AF_INET, None)
+    crowd = Crowd(socket.AF_INET, LiveWorld())
 
     async def main():
         task = start(connect_tcp, *crowd.address)
@@ -253,7 +254,7 @@ def test_a_connect_that_is_cancelled_leaves_nothing_open(where):
 
 @everywhere
 def test_connecting_within_a_timeout(where):
-    crowd = Crowd(socket.AF_INET, None)
+    crowd = Crowd(socket.AF_INET, LiveWorld())
 
     async def main():
         with pytest.raises(TimeoutError), reactor.timeout(3):

@@ -17,6 +17,7 @@ from harness.clock import FakeClock
 from harness.faults import FaultTable, Rule
 from harness.peer import Peer, check_pattern, linger_zero, pattern, tiny_buffers
 from harness.provoke import Crowd
+from harness.world import LiveWorld
 from reactor import (
     BusyError,
     Cause,
@@ -96,7 +97,7 @@ def full(path):
 @pytest.fixture
 def crowd():
     """A TCP listener to which connects hang."""
-    made = Crowd(socket.AF_INET, None)
+    made = Crowd(socket.AF_INET, LiveWorld())
     yield made
     made.close()
 

@@ -27,7 +27,7 @@ class ToyLab:
         self._count += 1
 
 
-def run_scenario(scenario, *, spec, system, seed, threads, sink):
+def run_scenario(scenario, *, spec, system, seed, threads, sink, ground, dialect):
     report = SubjectReport(counters={"waits": 2})
     axes = {"spec": spec, "system": system, "seed": seed, "threads": threads}
     lab = ToyLab(axes, sink, report)
