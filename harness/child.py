@@ -221,4 +221,5 @@ def _run(
         "info": report.info,
         "oracles": found,
         "digest": report.digest,
+        "dump": report.dump,
     }

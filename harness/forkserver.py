@@ -278,7 +278,7 @@ class Server:
                 digest=end_message.get("digest", ""),
                 trace=heard.trace.all(),
                 timeline=heard.timeline.all(),
-                dump=_contents(dump),
+                dump=_contents(dump) or end_message.get("dump"),
                 stacks=_contents(stacks),
                 output=kept.text(),
             )

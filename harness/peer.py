@@ -171,15 +171,16 @@ def linger_zero(sock: socket.socket) -> None:
 
 
 def tiny_buffers(sock: socket.socket, *, send: bool = False, receive: bool = False) -> None:
-    """Shrink the kernel buffers as far as they go.
+    """Shrink the kernel buffers to some KiB.
 
-    One byte is rounded up by Linux (2304 bytes of TCP, 4480 of AF_UNIX at a time); BSD kernels
-    refuse 0, and some refuse 1, so larger sizes are tried too.
+    Linux doubles what it is told, and goes no lower than 4608 bytes to send and 2304 to receive
+    (socket(7)). A BSD takes any size, down to a single byte, with which a megabyte takes for ever;
+    one that refuses so small a buffer is asked for a larger one.
     """
     for wanted, option in ((send, socket.SO_SNDBUF), (receive, socket.SO_RCVBUF)):
         if not wanted:
             continue
-        for size in (1, 256, 1024, 2048, 4096):
+        for size in (2048, 4096):
             try:
                 sock.setsockopt(socket.SOL_SOCKET, option, size)
             except OSError as exc:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import random
-import sys
 import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -278,6 +277,7 @@ class SubjectReport:
     oracles: list[dict[str, Any]] = field(default_factory=list)
     info: dict[str, Any] = field(default_factory=dict)
     digest: str = ""
+    dump: str | None = None
 
 
 #: The world and the context under test in this process, for the watchdog that describes a hang.
@@ -414,7 +414,7 @@ def _drive(context: reactor.IoContext, lab: Lab, scenario: Scenario, report: Sub
                 break
     except lab.world.hung as exc:
         report.status, report.reason = "TIMEOUT", _first_line(exc)
-        sys.stderr.write(f"{lab.world.dump(context)}\n")
+        report.dump = lab.world.dump(context)
         return
     finally:
         for end in (guard.release, context.stop):

@@ -347,9 +347,13 @@ async def over_int_max(lab: Lab) -> None:
     """One buffer of more than 2 GiB is sent in parts, not refused."""
     sock, peer = lab.stream_pair()
     view = memoryview(mmap.mmap(-1, (1 << 31) + 1))
-    sent = (await lab.result_of("send", sock.send, view)).get()
-    lab.check(0 < sent < len(view), f"send moved {sent} bytes")
-    peer.drain(sent)
+
+    async def send_part() -> bool:  # how large a part is the kernel's affair
+        sent = await sock.send(view)
+        peer.drain(sent)
+        return 0 < sent < len(view)
+
+    lab.equal((await lab.result_of("send", send_part)).get(), True, "whether a part was sent")
     send = await lab.parked("sendall", sock.sendall, view)
     await lab.join(lab.thread(peer.drain, _MEGABYTE))
     await lab.settle()

@@ -12,6 +12,7 @@ from reactor.system import System
 
 from .counters import EventFd, TimerFd
 from .description import fail
+from .endpoint import Endpoint
 from .pipe import Pipe
 from .pollers.epoll import Epoll
 from .pollers.kqueue import Kevent, Kqueue
@@ -188,9 +189,17 @@ class SimulatedSystem(System):
         return self.kernel.dup(fd)
 
     def close(self, fd: int) -> None:
-        """close(2)."""
+        """close(2).
+
+        Raises:
+            OSError: EBADF; ECONNRESET in dialects that tell it, and the number is gone all the same.
+        """
+        description = self.kernel.get(fd)
+        reset = isinstance(description, Endpoint) and description.was_reset and description.error
         self.kernel.record("close", fd)
         self.kernel.close(fd)
+        if reset and self.kernel.dialect.reset_error_on_close:
+            raise fail(errno.ECONNRESET)
 
     def is_open(self, fd: int) -> bool:
         """Tell whether `fd` refers to anything."""

@@ -95,14 +95,11 @@ class Baton:
         Raises:
             RuntimeError: the caller is a thread that the kernel does not know.
         """
-        try:
-            thread: VirtualThread = self._local.thread
-        except AttributeError:
+        thread: VirtualThread | None = getattr(self._local, "thread", None)
+        if thread is None:
             if self._idents:
                 name = threading.current_thread().name
-                raise RuntimeError(
-                    f"{name} is not a thread of this kernel: start it with `spawn`"
-                ) from None
+                raise RuntimeError(f"{name} is not a thread of this kernel: start it with `spawn`")
             thread = self._local.thread = self._new("main")
         return thread
 
@@ -175,11 +172,12 @@ class Baton:
     @contextlib.contextmanager
     def visited(self) -> Iterator[None]:
         """Inside, the calling thread may look around, beside the one that runs; it must not wait."""
+        before = getattr(self._local, "thread", None)
         self._local.thread = VirtualThread(self, "visitor", 0)
         try:
             yield
         finally:
-            del self._local.thread
+            self._local.thread = before
 
     def _next(self) -> VirtualThread:
         """Choose who runs now, moving the clock when nobody can."""
