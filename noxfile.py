@@ -17,7 +17,7 @@ nox.needs_version = ">=2025.5.1"
 nox.options.sessions = ["lint", "types", "tests", "matrix"]
 nox.options.default_venv_backend = "none"
 
-# sys.platform's beginning -> the first word of the tox envs that run there (posix: anywhere).
+# sys.platform's beginning -> the first word of the tox envs that run there (posix, sim: anywhere).
 _PLATFORMS = {
     "linux": "linux",
     "darwin": "macos",
@@ -42,7 +42,9 @@ def matrix(session: nox.Session) -> None:
         sys.executable, "-m", "tox", "list", "-d", "--no-desc", silent=True, external=True
     )
     here = {word for prefix, word in _PLATFORMS.items() if sys.platform.startswith(prefix)}
-    envs = [name for name in str(listed).split() if name.partition("-")[0] in here | {"posix"}]
+    envs = [
+        name for name in str(listed).split() if name.partition("-")[0] in here | {"posix", "sim"}
+    ]
     _tox(session, "run", "-e", ",".join(envs), "--", *session.posargs)
 
 

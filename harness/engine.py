@@ -165,7 +165,8 @@ class Session:
         world.close()
         backend = self._capabilities.get("backend")
         if backend is not None and not backend.available:
-            raise HarnessError(backend.evidence)
+            where = f"{world.label}: " if world.virtual else ""
+            raise HarnessError(f"{where}{backend.evidence}")
         self.info = self._describe()
         self._here = self._circumstances()
         self._pool = Pool(Setup(self.catalogue.folder, options.subject), self.info.jobs)

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reactor import backends
-from reactor.system import SYSTEMS, System
+from reactor.system import System
 
 from .engine import TIMEOUT_S, RunOptions, Session
 from .errors import HarnessError
 from .model import Status
+from .world import GROUNDS, dialect_for, make_world
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +45,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help=f"backend such as epoll+pipe (${backends.ENVIRONMENT}, else the platform's best)",
     )
     group.addoption("--reactor-system", default="live", metavar="NAME", help="live or posix")
+    group.addoption("--reactor-ground", choices=GROUNDS, default="live")
+    group.addoption("--reactor-dialect", metavar="NAME", help="of the simulated kernel; linux")
     group.addoption("--reactor-subject", default="harness.subject", metavar="MODULE")
     group.addoption("--reactor-threads", type=int, default=1, metavar="N")
     group.addoption("--reactor-repeat", type=int, default=1, metavar="N", help="attempts at each")
@@ -80,8 +83,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     """Say what is tested, and with which seed."""
-    spec, seed = _spec(config), config.stash[_seed_key]
-    return f"reactor: backend {spec}, system {config.getoption('--reactor-system')}, seed {seed}"
+    options = _options(config)
+    live = options.ground == "live"
+    where = f"system {options.system}" if live else f"simulated {options.dialect}"
+    return f"reactor: backend {options.spec}, {where}, seed {options.seed}"
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ScenarioFile | None:
@@ -96,28 +101,34 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ScenarioFi
     return None
 
 
-def _spec(config: pytest.Config) -> str:
-    system = SYSTEMS.get(config.getoption("--reactor-system"), System)
-    return backends.choose(config.getoption("--reactor-backend"), system())
+def _options(config: pytest.Config, folder: Path | None = None) -> RunOptions:
+    """Return what the options ask for; whether they make sense is for `Session` to say."""
+    ground, system = config.getoption("--reactor-ground"), config.getoption("--reactor-system")
+    dialect = dialect_for(ground, config.getoption("--reactor-dialect"))
+    try:
+        plain = make_world(ground, system=system, dialect=dialect).plain
+    except HarnessError:
+        plain = System()
+    return RunOptions(
+        spec=backends.choose(config.getoption("--reactor-backend"), plain),
+        jobs=1,  # pytest-xdist has the others
+        repeat=config.getoption("--reactor-repeat"),
+        seed=config.stash[_seed_key],
+        timeout_s=config.getoption("--reactor-timeout"),
+        system=system,
+        ground=ground,
+        dialect=dialect,
+        threads=config.getoption("--reactor-threads"),
+        scenarios_dir=folder,
+        subject=config.getoption("--reactor-subject"),
+    )
 
 
 def _session(config: pytest.Config, folder: Path) -> Session:
     """Return the engine's session for a folder of scenarios, one for each worker."""
     sessions = config.stash[_sessions_key]
     if folder not in sessions:
-        sessions[folder] = Session(
-            RunOptions(
-                spec=_spec(config),
-                jobs=1,  # pytest-xdist has the others
-                repeat=config.getoption("--reactor-repeat"),
-                seed=config.stash[_seed_key],
-                timeout_s=config.getoption("--reactor-timeout"),
-                system=config.getoption("--reactor-system"),
-                threads=config.getoption("--reactor-threads"),
-                scenarios_dir=folder,
-                subject=config.getoption("--reactor-subject"),
-            )
-        )
+        sessions[folder] = Session(_options(config, folder))
     return sessions[folder]
 
 

@@ -349,7 +349,7 @@ async def over_int_max(lab: Lab) -> None:
     view = memoryview(mmap.mmap(-1, (1 << 31) + 1))
 
     async def send_part() -> bool:  # how large a part is the kernel's affair
-        sent = await sock.send(view)
+        sent: int = await sock.send(view)
         peer.drain(sent)
         return 0 < sent < len(view)
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.kernel import DIALECTS
+
 ROOT = Path(__file__).resolve().parents[1]
 
 SCENARIO_ENVS = {
@@ -29,6 +31,15 @@ SCENARIO_ENVS = {
     "dragonfly-kqueue": "dragonfly",
     "posix-poll": "",
     "posix-select": "",
+}
+
+
+#: Envs of the simulated kernel, with their dialects; they run anywhere.
+SIMULATED_ENVS = {
+    "sim-epoll": ["linux"],
+    "sim-kqueue": ["freebsd", "netbsd", "openbsd", "macos", "dragonfly"],
+    "sim-poll": ["linux", "posix"],
+    "sim-select": ["linux", "posix"],
 }
 
 
@@ -121,7 +132,7 @@ def test_the_library_needs_only_the_standard_library():
 def test_tox_has_an_env_for_every_platform_and_backend():
     listed = run("-m", "tox", "list", "--no-desc")
     assert listed.returncode == 0, listed.stderr
-    assert {*SCENARIO_ENVS, "tests", "lint", "types"} <= set(listed.stdout.split())
+    assert {*SCENARIO_ENVS, *SIMULATED_ENVS, "tests", "lint", "types"} <= set(listed.stdout.split())
 
 
 def test_a_foreign_env_says_so_and_fails(tmp_path):
@@ -149,10 +160,29 @@ def test_every_env_runs_its_own_backend():
         assert command.endswith(f"{os.sep}reports{os.sep}{name}")
 
 
+def test_every_simulated_env_runs_each_dialect_that_has_its_poller():
+    """One command and one report for each dialect, and none keeps the next from running."""
+    names = ",".join(SIMULATED_ENVS)
+    keys = ("commands", "ignore_errors", "extras")
+    shown = run("-m", "tox", "config", "-e", names, "-k", *keys).stdout
+    for name, dialects in SIMULATED_ENVS.items():
+        backend = name.removeprefix("sim-")
+        part = shown.partition(f"[testenv:{name}]\n")[2].partition("[testenv:")[0]
+        assert "ignore_errors = True" in part
+        lines = re.findall(r"reactorlab run --ground sim .*", part)
+        assert [line.partition(" --dialect ")[2].split()[0] for line in lines] == dialects
+        for line, dialect in zip(lines, dialects, strict=True):
+            assert f" --backend {backend} " in line
+            assert line.endswith(f"{os.sep}reports{os.sep}{name}-{dialect}")
+    with_kqueue = {name for name, dialect in DIALECTS.items() if dialect.has("kqueue")}
+    assert set(SIMULATED_ENVS["sim-kqueue"]) == with_kqueue
+    assert {name for name, it in DIALECTS.items() if it.has("epoll")} == {"linux"}
+
+
 def test_ci_runs_every_env_and_pins_every_action():
     """Each env is in the matrix; each action is a full commit id with its version beside it."""
     workflows = {p.name: p.read_text() for p in (ROOT / ".github/workflows").glob("*.yml")}
-    for name in SCENARIO_ENVS:
+    for name in (*SCENARIO_ENVS, *SIMULATED_ENVS):
         assert re.search(rf"\b{name}\b", workflows["ci.yml"]), name
     uses = re.findall(r"uses: (.*)", "\n".join(workflows.values()))
     assert uses

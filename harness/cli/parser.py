@@ -174,7 +174,6 @@ def _ground(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--dialect",
-        default="",
         metavar="NAME",
         help=f"with --ground sim: {', '.join(DIALECTS)}; by default linux",
     )

@@ -13,7 +13,7 @@ from reactor import BackendError, backends
 
 from ..engine import RunOptions
 from ..errors import HarnessError
-from ..world import World, make_world
+from ..world import World, dialect_for, make_world
 
 if TYPE_CHECKING:
     import argparse
@@ -44,8 +44,7 @@ def world_of(options: argparse.Namespace) -> World:
     Raises:
         HarnessError: the options do not go together.
     """
-    if options.ground == "sim" and not options.dialect:
-        options.dialect = "linux"
+    options.dialect = dialect_for(options.ground, options.dialect)
     return make_world(options.ground, system=options.system, dialect=options.dialect)
 
 

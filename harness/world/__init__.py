@@ -19,6 +19,11 @@ from .simulated import SimulatedWorld
 GROUNDS = ("live", "sim")
 
 
+def dialect_for(ground: str, dialect: str | None) -> str:
+    """Return the dialect that is asked for; of a simulated kernel by default Linux's."""
+    return dialect or ("linux" if ground == "sim" else "")
+
+
 def check_ground(ground: str, system: str, dialect: str) -> None:
     """Check that these go together; each as for `make_world`.
 
@@ -55,4 +60,12 @@ def make_world(ground: str, *, system: str = "live", dialect: str = "", seed: in
     return LiveWorld(system) if ground == "live" else SimulatedWorld(dialect, seed)
 
 
-__all__ = ["GROUNDS", "LiveWorld", "SimulatedWorld", "World", "check_ground", "make_world"]
+__all__ = [
+    "GROUNDS",
+    "LiveWorld",
+    "SimulatedWorld",
+    "World",
+    "check_ground",
+    "dialect_for",
+    "make_world",
+]

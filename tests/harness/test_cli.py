@@ -111,6 +111,74 @@ def test_run_exits_1_on_an_unexpected_result(command, folder):
     assert "reactorlab run --backend poll -k demo.fails --seed 5" in " ".join(shown.split())
 
 
+def test_run_on_the_simulated_kernel(command, folder, tmp_path):
+    """Ground and dialect are in the table's headline, in the report and in the replay line."""
+    out = tmp_path / "sim"
+    options = ("--ground", "sim", "--dialect", "openbsd", "--backend", "kqueue", "--seed", 5)
+    code, shown, _ = command(
+        "run", *options, "--scenarios-dir", folder, "--out", out, "--threads", 2
+    )
+    assert code == 1
+    replay = (
+        "reactorlab run --backend kqueue -k demo.fails --seed 5"
+        " --ground sim --dialect openbsd --threads 2"
+    )
+    assert replay in " ".join(shown.split())
+    assert "on simulated openbsd (on " in shown
+    data = json.loads((out / "run.json").read_text())
+    assert (data["run"]["ground"], data["run"]["dialect"]) == ("sim", "openbsd")
+    for name in ("summary.md", "index.html"):
+        assert "simulated openbsd" in (out / name).read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--ground", "sim", "--dialect", "moon"], "there is no dialect 'moon'"),
+        (["--dialect", "linux"], "add --ground sim"),
+        (["--ground", "sim", "--system", "posix"], "--system posix is for --ground live"),
+        (["--ground", "mars"], "invalid choice: 'mars'"),
+        (
+            ["--ground", "sim", "--dialect", "freebsd", "--backend", "epoll"],
+            "simulated freebsd: backend epoll is not available on this system; there are: kqueue",
+        ),
+        (
+            ["--ground", "sim", "--dialect", "linux", "--backend", "kqueue"],
+            "simulated linux: backend kqueue is not available",
+        ),
+        (
+            ["--ground", "sim", "--dialect", "netbsd", "--backend", "kqueue+user"],
+            "simulated netbsd: kqueue: ",
+        ),
+    ],
+)
+def test_grounds_that_do_not_go_together_are_one_line(command, folder, options, said):
+    for verb in (["run"], ["trace", "demo.passes"]):
+        code, shown, error = command(*verb, "--scenarios-dir", folder, *options)
+        assert (code, shown) == (2, "")
+        assert one_line(error)
+        assert said in error
+
+
+def test_trace_and_backends_know_the_simulated_kernel(command, folder):
+    options = ("--ground", "sim", "--dialect", "netbsd")
+    code, shown, _ = command(
+        "trace", "demo.passes", *options, "--scenarios-dir", folder, "--seed", 3
+    )
+    assert code == 0
+    assert shown.startswith("demo.passes on kqueue+pipe+timeout on simulated netbsd (on ")
+    assert "--ground sim --dialect netbsd" in shown
+    code, shown, _ = command("backends", *options, "--json")
+    assert code == 0
+    data = json.loads(shown)
+    assert (data["ground"], data["dialect"], data["best"]) == ("sim", "netbsd", "kqueue")
+    assert {item["name"] for item in data["backends"] if item["available"]} == {
+        "kqueue",
+        "poll",
+        "select",
+    }
+
+
 def test_run_exits_3_when_nothing_matches(command, folder):
     code, shown, said = command(
         "run", "--backend", "poll", "-k", "nihil", "--scenarios-dir", folder

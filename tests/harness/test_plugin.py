@@ -164,6 +164,21 @@ def test_the_header_says_what_is_tested(run):
     result.assert_outcomes(passed=1)
 
 
+@pytest.mark.parametrize(
+    ("options", "header"),
+    [
+        ([], "reactor: backend epoll, simulated linux, seed *"),
+        (["--reactor-dialect=netbsd"], "reactor: backend kqueue, simulated netbsd, seed *"),
+    ],
+)
+def test_scenarios_run_on_the_simulated_kernel(run, monkeypatch, options, header):
+    monkeypatch.delenv("REACTOR_BACKEND", raising=False)
+    body = "lab.equal(lab.world.ground, 'sim', 'the ground')"
+    result = run(one("passes", body), options=["--reactor-ground=sim", *options], backend=None)
+    result.stdout.fnmatch_lines([header])
+    result.assert_outcomes(passed=1)
+
+
 def test_without_an_option_the_backend_is_that_of_the_environment(run, monkeypatch):
     monkeypatch.setenv("REACTOR_BACKEND", "select")
     body = "lab.equal(lab.subject.context.backend.name, 'select', 'the backend')"
@@ -177,6 +192,7 @@ def test_without_an_option_the_backend_is_that_of_the_environment(run, monkeypat
     [
         (["--reactor-backend=pol"], "*unknown backend 'pol' (did you mean poll?)*"),
         (["--reactor-system=posxi"], "*there is no system 'posxi'; is it posix*"),
+        (["--reactor-dialect=linux"], "*a dialect is of a simulated kernel*"),
         (["--reactor-repeat=0"], "*repeat must be at least 1, not 0*"),
         (["--reactor-timeout=-1"], "*timeout must be a positive number of seconds*"),
         (["--reactor-threads=0"], "*threads must be at least 1*"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+import threading
 from dataclasses import fields
 from functools import partial
 
@@ -326,3 +327,134 @@ def test_a_system_lacks_what_its_dialect_lacks():
 def test_an_unknown_dialect_is_refused():
     with pytest.raises(ValueError, match="unknown dialect 'beos'; allowed: linux, "):
         Kernel("beos")
+
+
+# -- What scenarios need of it beside the subject
+
+
+def test_a_number_from_a_least_one_on(kernel):
+    sock = SimulatedSocket(kernel)
+    assert [kernel.dup(sock.fileno(), 100), kernel.dup(sock.fileno(), 100)] == [100, 101]
+    assert kernel.dup(sock.fileno()) == 4
+    kernel.nofile = 102
+    assert code_of(kernel.dup, sock.fileno(), 100) == errno.EMFILE
+
+
+def test_dup2_closes_what_was_there(kernel):
+    left, right = socketpair(kernel)
+    other = SimulatedSocket(kernel)
+    kernel.dup2(left.fileno(), other.fileno())
+    kernel.dup2(left.fileno(), left.fileno())
+    assert kernel.get(other.fileno()) is kernel.get(left.fileno())
+    right.send(b"x")
+    left.close()
+    assert SimulatedSocket(kernel, socket.AF_UNIX, fileno=other.fileno()).recv(1) == b"x"
+    assert code_of(kernel.dup2, 77, 3) == errno.EBADF
+
+
+def test_closing_a_reset_connection_is_an_error_for_a_number_only():
+    """CPython's `socket.close` keeps ECONNRESET to itself (bpo-30319)."""
+    kernel = Kernel("freebsd")
+    client, server = tcp_pair(kernel)
+    reset(client)
+    server.close()
+    client, server = tcp_pair(kernel)
+    reset(client)
+    assert code_of(SimulatedSystem(kernel).close, server.detach()) == errno.ECONNRESET
+    assert kernel.open_numbers() == []
+
+
+def test_more_buffers_than_iov_max_are_refused(kernel):
+    left, right = socketpair(kernel)
+    assert code_of(left.sendmsg, [b"x"] * 1025) == errno.EMSGSIZE
+    assert left.sendmsg([b"ab", memoryview(b"cd")] * 512) == 2048
+    assert right.recv(5) == b"abcda"
+
+
+def test_a_call_takes_its_time():
+    kernel = Kernel(call_ns=1_000)
+    left, right = socketpair(kernel)
+    due = []
+    kernel.after(2e-6, lambda: due.append(kernel.now))
+    begin = kernel.now
+    left.send(b"x")
+    assert (kernel.now - begin, kernel.busy_ns, due) == (1_000, 1_000, [])
+    right.recv(1)
+    assert (kernel.now - begin, kernel.busy_ns, due) == (2_000, 2_000, [begin + 2_000])
+    kernel.pause(1)
+    assert kernel.busy_ns == 2_000
+
+
+def test_without_a_call_time_only_waits_take_time(kernel):
+    left, _ = socketpair(kernel)
+    begin = kernel.now
+    left.send(b"x")
+    assert (kernel.now, kernel.busy_ns) == (begin, 0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_thread_that_never_waits_uses_up_its_slice(seed):
+    kernel = Kernel(seed=seed, slice_calls=20)
+    lock = SimulatedSystem(kernel).lock()
+    rounds = 0
+    seen = []
+
+    def other():
+        seen.append(rounds)
+
+    kernel.baton.current()
+    kernel.spawn("other", other)
+    while not seen and rounds < 10_000:
+        with lock:
+            rounds += 1
+    assert len(seen) == 1
+    assert seen[0] < 1_000
+
+
+def test_a_thread_whose_time_has_come_is_not_kept_out_by_those_that_can_run():
+    kernel = Kernel(call_ns=1_000, slice_calls=20)
+    left, _ = socketpair(kernel)
+    woken = []
+
+    def sleeper():
+        kernel.pause(1e-5)
+        woken.append(kernel.now)
+
+    kernel.spawn("sleeper", sleeper)
+    for _ in range(2_000):
+        left.send(b"")
+    assert len(woken) == 1
+
+
+def test_a_join_gives_up_in_virtual_time(kernel):
+    begin = kernel.monotonic()
+    thread = kernel.spawn("sleeper", lambda: kernel.pause(10))
+    thread.join(3)
+    assert thread.is_alive()
+    assert kernel.monotonic() == begin + 3
+    thread.join()
+    assert not thread.is_alive()
+    assert kernel.monotonic() == begin + 10
+
+
+def test_a_visitor_looks_around_and_changes_nothing(kernel):
+    kernel.baton.current()
+    thread = kernel.spawn("sleeper", lambda: kernel.pause(10))
+    lock = SimulatedSystem(kernel).lock()
+    kernel.pause(1)
+    seen: list[object] = []
+
+    def visit():
+        with kernel.baton.visited():
+            with lock:
+                seen.append(kernel.baton.describe())
+            seen.append(kernel.baton.current().ident)
+
+    visitor = threading.Thread(target=visit)
+    visitor.start()
+    visitor.join()
+    assert seen == ["main runs; sleeper waits for time to pass", 0]
+    with kernel.baton.visited():
+        pass
+    assert kernel.baton.current().name == "main"
+    thread.join()
