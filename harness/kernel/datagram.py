@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from .description import ERR, HUP, IN, OUT, RDHUP, Condition, fail
 from .endpoint import SHUT_BOTH, SHUT_RECEIVE, SHUT_SEND, Endpoint, bind_name, is_local, unbind_name
+from .packets import true_size
 
 if TYPE_CHECKING:
     from .kernel import Kernel
 
 #: The largest UDP payload over IPv4: 65535 less both headers (udp(7)).
 UDP_MAX = 65_507
-#: A Unix datagram queue on Linux: net.unix.max_dgram_qlen.
-UNIX_QUEUE = 10
 
 
 class DatagramSocket(Endpoint):
@@ -32,16 +31,26 @@ class DatagramSocket(Endpoint):
     def _size(self) -> int:
         return sum(len(data) for data, _ in self.queue)
 
+    @property
+    def _charges_sender(self) -> bool:
+        """Of two that are connected to each other Linux looks at the sender's buffer only, and not
+        at how long the other's queue is (unix_dgram_sendmsg).
+        """  # noqa: D205 - one sentence
+        return self.family == socket.AF_UNIX and not self.kernel.dialect.bsd
+
+    def _used(self) -> int:
+        return 0 if self.peer is None else sum(true_size(len(data)) for data, _ in self.peer.queue)
+
     def _full(self) -> bool:
-        if self.family == socket.AF_UNIX and not self.kernel.dialect.bsd:
-            return len(self.queue) > UNIX_QUEUE
         return self._size() >= self.receive_capacity()
+
+    def _has_room(self) -> bool:
+        """unix_writable; elsewhere EVFILT_WRITE and poll(2) do not look at the other's queue."""
+        return not self._charges_sender or self._used() * 4 <= self.send_capacity()
 
     def mask(self) -> int:
         """datagram_poll, or sopoll."""
-        mask = (IN if self.queue else 0) | OUT
-        if self.family == socket.AF_UNIX and self.peer is not None and self.peer._full():
-            mask &= ~OUT
+        mask = (IN if self.queue else 0) | (OUT if self._has_room() else 0)
         if self.error:
             mask |= (IN | OUT) if self.kernel.dialect.bsd else ERR
         if self.shut & SHUT_RECEIVE:
@@ -84,6 +93,8 @@ class DatagramSocket(Endpoint):
         if self.shut & SHUT_SEND:
             raise fail(errno.EPIPE)
         self.raise_error()
+        if self._charges_sender and self._used() >= self.send_capacity():
+            raise fail(errno.EAGAIN)
         target = self._target(address)
         if self.family != socket.AF_UNIX and len(data) > UDP_MAX:
             raise fail(errno.EMSGSIZE)
@@ -99,9 +110,8 @@ class DatagramSocket(Endpoint):
                 self._room_back()
                 raise fail(errno.EPIPE)
             return len(data)
-        if target._full():
+        if target._full() and not self._charges_sender:
             if self.family == socket.AF_UNIX:
-                self._room_back()
                 raise fail(self.kernel.dialect.datagram_full_error)
             return len(data)  # dropped
         target.queue.append((data, self.name))
@@ -140,7 +150,7 @@ class DatagramSocket(Endpoint):
             data, sender = self.queue[0]
             if not flags & socket.MSG_PEEK:
                 self.queue.popleft()
-                if self.peer is not None:
+                if self.peer is not None and self.peer._has_room():
                     self.peer.wake_writers()
             return data[:size], sender
         if self.shut & SHUT_RECEIVE:

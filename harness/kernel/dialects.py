@@ -26,7 +26,8 @@ class Dialect:
         extensions: what `reactor.system.System.has` answers yes to, beyond POSIX.
         bsd: sockets, poll and errors follow the BSD code and not Linux's.
         tcp_send, tcp_receive: capacity of a TCP socket's buffers, in bytes.
-        unix_send: capacity of one direction of a Unix stream, in bytes.
+        unix_send: capacity of one direction of a Unix socket, in bytes; Linux counts each packet's
+            bookkeeping too (`harness.kernel.packets`).
         send_low_water: BSD: a socket is writable from so many bytes of room on.
         pipe_pages: a pipe is slots of a page each, as Linux has it; else bytes.
         pipe_capacity: its size, in bytes.
@@ -67,9 +68,9 @@ class Dialect:
         {"epoll", "eventfd", "timerfd", "pipe2", "sock_nonblock", "reuseport"}
     )
     bsd: bool = False
-    tcp_send: int = 2_565_120
-    tcp_receive: int = 1_345_536
-    unix_send: int = 180_224
+    tcp_send: int = 3_812_352
+    tcp_receive: int = 98_304
+    unix_send: int = 212_992
     send_low_water: int = 1
     pipe_pages: bool = True
     pipe_capacity: int = 65_536
@@ -122,7 +123,8 @@ LINUX = Dialect(
     sources={
         "extensions": "epoll(7), eventfd(2), timerfd_create(2), pipe(2), socket(2), socket(7)",
         "tcp_send": "measured on Linux 6.18: 3910656 bytes until EAGAIN on loopback, both ends together",
-        "unix_send": "measured on Linux 6.18: 180224 bytes until EAGAIN",
+        "tcp_receive": "tcp(7), tcp_rmem, a part of 131072; measured on Linux 6.18: 70 to 113 KB",
+        "unix_send": "socket(7), net.core.wmem_default; measured: 180224 bytes by 4096 until EAGAIN",
         "pipe_pages": "pipe(7); fs/pipe.c",
         "syn_retransmit": "tcp(7), RFC 6298: the first retransmission after one second",
         "unread_close_resets": "net/ipv4/tcp.c, __tcp_close; RFC 2525 2.17",

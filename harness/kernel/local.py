@@ -10,16 +10,31 @@ import errno
 import os
 import socket
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .description import ERR, HUP, IN, OUT, RDHUP, Condition, fail
 from .endpoint import SHUT_BOTH, SHUT_RECEIVE, SHUT_SEND, Endpoint
+from .packets import stream_packet
 
 if TYPE_CHECKING:
     from .kernel import Kernel
 
 #: Longest path, with its final zero: sun_path in <sys/un.h>.
 PATH_MAX = {False: 108, True: 104}
+
+
+@dataclass
+class Piece:
+    """What was sent at once and is not read yet.
+
+    Attributes:
+        data: its bytes.
+        charge: what it takes of the sender's buffer; None where that is its bytes.
+    """
+
+    data: bytes
+    charge: int | None = None
 
 
 class UnixSocket(Endpoint):
@@ -34,18 +49,20 @@ class UnixSocket(Endpoint):
         self.listening = False
         self.backlog = 0
         self.queue: deque[UnixSocket] = deque()
-        # One item for each send: Linux tells the sender of room whenever one has been read whole.
-        self.pieces: deque[bytes] = deque()
+        # One for each packet: on Linux it gives its room back when it has been read whole.
+        self.pieces: deque[Piece] = deque()
 
     # -- Readiness
 
     @property
     def _unread(self) -> int:
-        return sum(map(len, self.pieces))
+        return sum(len(piece.data) for piece in self.pieces)
 
     def _room(self) -> int:
-        used = 0 if self.peer is None else self.peer._unread
-        return self.send_capacity() - used
+        queued = () if self.peer is None else self.peer.pieces
+        return self.send_capacity() - sum(
+            len(piece.data) if piece.charge is None else piece.charge for piece in queued
+        )
 
     def _has_room(self) -> bool:
         dialect = self.kernel.dialect
@@ -171,12 +188,17 @@ class UnixSocket(Endpoint):
         peer = self.peer
         if peer is None or peer.shut & SHUT_RECEIVE:
             raise fail(errno.EPIPE)
-        size = min(len(data), self._room())
-        if size <= 0:
+        sent = 0
+        while sent < len(data) and (room := self._room()) > 0:
+            size, charge = min(len(data) - sent, room), None
+            if not self.kernel.dialect.bsd:
+                size, charge = stream_packet(len(data) - sent, self.send_capacity())
+            peer.pieces.append(Piece(data[sent : sent + size], charge))
+            sent += size
+            peer.wake_readers()
+        if not sent:
             raise fail(errno.EAGAIN)
-        peer.pieces.append(data[:size])
-        peer.wake_readers()
-        return size
+        return sent
 
     def receive(self, size: int, flags: int = 0) -> tuple[bytes, Any]:
         """unix_stream_read_generic, or soreceive."""
@@ -185,7 +207,8 @@ class UnixSocket(Endpoint):
         if not self.connected:
             raise fail(errno.ENOTCONN if self.kernel.dialect.bsd else errno.EINVAL)
         peek = flags & socket.MSG_PEEK
-        data = b"".join(self.pieces)[:size] if peek else self._take_out(size)
+        everything = b"".join(piece.data for piece in self.pieces) if peek else b""
+        data = everything[:size] if peek else self._take_out(size)
         if data:
             return data, None
         self.raise_error()
@@ -197,12 +220,12 @@ class UnixSocket(Endpoint):
         data = b""
         freed = False
         while self.pieces and len(data) < size:
-            piece = self.pieces.popleft()
+            piece = self.pieces[0]
             taken = size - len(data)
-            data += piece[:taken]
-            if len(piece) > taken:
-                self.pieces.appendleft(piece[taken:])
-            else:
+            data += piece.data[:taken]
+            piece.data = piece.data[taken:]
+            if not piece.data:
+                self.pieces.popleft()
                 freed = True
         sender = self.peer
         if data and sender is not None:

@@ -243,6 +243,10 @@ class TcpSocket(TcpState):
             if peer is not None and not self.kernel.dialect.bsd:
                 peer.wake()  # its FIN is acknowledged
             return
+        if self.state is State.FIN_WAIT and peer is not None and not peer.ended:
+            # CLOSING: this side's own FIN is still behind data that the peer has no room for.
+            self.wake(EVERYTHING if not self.kernel.dialect.bsd else IN)
+            return
         # Both have ended: the one is in TIME-WAIT now, which nobody sees, the other done.
         for side in (self, peer):
             if side is not None:

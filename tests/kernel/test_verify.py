@@ -19,7 +19,8 @@ from harness.kernel.pollers.epoll import ONESHOT, EpollInstance, Registration
 from harness.kernel.pollers.level import Poll
 from harness.kernel.tcp import TcpSocket
 from harness.kernel.verify.__main__ import main
-from harness.kernel.verify.compare import Comparison, native_dialect
+from harness.kernel.verify.compare import Comparison
+from harness.kernel.verify.grounds import native_dialect
 from harness.kernel.verify.programs import Disagreement, from_text, to_text, verify
 
 PROGRAMS = 150

@@ -2,45 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-import shutil
-import sys
-import tempfile
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reactor.system import System
-
-from ..kernel import Kernel
-from ..system import SimulatedSystem
-from .player import Player
+from . import permits
+from .grounds import Live, Model, native_dialect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
+    from .grounds import Ground
+    from .permits import Permit
     from .player import Step
 
-#: How often a program that differs is played again on the live kernel, more slowly: its loopback
-#: is asynchronous, and a busy machine may deliver a segment after the call that sent it.
-LOOKS = 3
+#: Seconds after each step in the second look at a live kernel; twice as many in the third.
 _PAUSE = 0.003
-
-#: sys.platform's beginning, and the dialect that is held against it.
-_NATIVE = {
-    "linux": "linux",
-    "darwin": "macos",
-    "freebsd": "freebsd",
-    "netbsd": "netbsd",
-    "openbsd": "openbsd",
-    "dragonfly": "dragonfly",
-}
-
-
-def native_dialect() -> str:
-    """Return the dialect of the machine that this runs on; ``posix`` for one that is not known."""
-    return next((name for word, name in _NATIVE.items() if sys.platform.startswith(word)), "posix")
 
 
 @dataclass(frozen=True)
@@ -67,24 +43,38 @@ class Difference:
 
 
 class Comparison:
-    """Plays programs on both kernels.
+    """Plays programs on a model and on the kernel that it is held against.
+
+    Args:
+        dialect: the model's; by default that of this machine.
+        against: the other kernel, by default that of this machine; closed with this.
+        model: instead of a plain one.
 
     Attributes:
         looked_again: how many programs agreed only when the live kernel was given time.
+        permitted: for each permit of this dialect and kernel, how many programs needed it.
     """
 
-    def __init__(self, dialect: str | None = None) -> None:
-        self._dialect = dialect or native_dialect()
-        self._folder = tempfile.mkdtemp(prefix="kernel-")
-        self._serial = itertools.count()
+    def __init__(
+        self,
+        dialect: str | None = None,
+        against: Ground | None = None,
+        model: Ground | None = None,
+    ) -> None:
+        self.dialect = dialect or native_dialect()
+        self.against = Live() if against is None else against
+        self._model = model or Model(self.dialect, self.against.extensions)
+        self._permits = [
+            permit
+            for permit in permits.load()
+            if permit.concerns(self.dialect, self.against.release)
+        ]
         self.looked_again = 0
-        live = System()
-        # Python has timerfd from 3.13 on only.
-        self._missing = {name for name in ("epoll", "eventfd", "timerfd") if not live.has(name)}
+        self.permitted = {permit.name: 0 for permit in self._permits}
 
     def close(self) -> None:
-        """Remove the paths of the Unix sockets."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Close the kernel that the model is held against."""
+        self.against.close()
 
     def __enter__(self) -> Comparison:  # noqa: PYI034 - Self would not say more
         return self
@@ -92,32 +82,43 @@ class Comparison:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _path(self) -> str:
-        return os.path.join(self._folder, str(next(self._serial)))  # noqa: PTH118 - a str is what bind takes
-
-    def on_model(self, program: Sequence[Step]) -> list[Any]:
-        """Play it on the model."""
-        system = SimulatedSystem(Kernel(self._dialect))
-        return Player(system, self._path, without=self._missing).play(program)
-
-    def live(
-        self, program: Sequence[Step], between: Callable[[], None] = lambda: None
-    ) -> list[Any]:
-        """Play it on the kernel of this machine."""
-        return Player(System(), self._path, between).play(program)
+    @property
+    def extensions(self) -> set[str]:
+        """What both have."""
+        return set(self.against.extensions) & set(self._model.extensions)
 
     def difference(self, program: Sequence[Step]) -> Difference | None:
-        """Return the first difference that stays when the live kernel is given time."""
-        model = self.on_model(program)
+        """Return the first undeclared difference that stays when a live kernel is given time."""
+        return self.settled(program)[1]
+
+    def settled(self, program: Sequence[Step]) -> tuple[list[Any], Difference | None]:
+        """Return what the other kernel answered when it was given time, and the first difference."""
+        model = self._model.play(program)
+        live: list[Any] = []
         found: Difference | None = None
-        for look in range(LOOKS):
-            pause = _PAUSE * look
-            live = self.live(program, lambda pause=pause: time.sleep(pause) if pause else None)  # type: ignore[misc]
+        for look in range(self.against.looks):
+            live = self.against.play(program, _PAUSE * look)
             found = _first(program, live, model)
+            permit = None if found is None else self._permit(found, live, model)
+            if permit is not None:
+                self.permitted[permit.name] += 1
+                found = None
             if found is None:
                 self.looked_again += bool(look)
-                return None
-        return found
+                break
+        return live, found
+
+    def _permit(self, found: Difference, live: list[Any], model: list[Any]) -> Permit | None:
+        until = found.index + 1
+        history = [*live[:until], *model[:until]]
+        return next(
+            (
+                permit
+                for permit in self._permits
+                if permit.allows(found.step[0], found.live, found.model, history)
+            ),
+            None,
+        )
 
 
 def _first(program: Sequence[Step], live: list[Any], model: list[Any]) -> Difference | None:

@@ -1,69 +1,120 @@
-"""Programs as Hypothesis draws them, and as files hold them."""
+"""Programs as Hypothesis draws them, and as files hold them.
+
+Hypothesis is asked for only when programs are drawn: a record can be checked without it.
+"""
 
 from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import HealthCheck, Phase, given, seed as with_seed, settings, strategies as st
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
+
+    from hypothesis.strategies import SearchStrategy
 
     from .compare import Comparison
     from .player import Step
 
-_WATCH = ("ep_add", "ep_mod", "ep_del", "ep_wait", "ep_wait", "ep_wait", "close", "dup")
-_STREAM = ("send", "send", "recv", "recv", "shutdown", "close", "peek", "error", "peer")
 
-#: Kinds of programs, each by the calls that it begins with and those that it draws from. Programs
-#: of few calls go deeper than programs of all of them.
-THEMES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "tcp": (
-        ("tcp_pair", "epoll", "ep_add"),
-        (*_WATCH, *_STREAM, "urgent", "recv_urgent", "linger", "tcp_pair"),
+@dataclass(frozen=True)
+class _Poller:
+    """The words for watching something: how it begins, how something is added, and all of them."""
+
+    begin: tuple[str, ...]
+    add: tuple[str, ...]
+    wait: tuple[str, ...]
+    change: tuple[str, ...]
+
+
+#: By the extension that it takes; `None` is what every system has.
+_POLLERS = {
+    "epoll": _Poller(("epoll",), ("ep_add",), ("ep_wait",), ("ep_add", "ep_mod", "ep_del")),
+    "kqueue": _Poller(
+        ("kqueue",), ("kq_change",), ("kq_wait",), ("kq_change", "kq_change", "kq_batch")
     ),
-    "connect": (
-        ("tcp_listener", "tcp", "epoll", "ep_add"),
-        (*_WATCH, *_STREAM, "tcp", "tcp_listener", "connect", "connect", "accept", "linger"),
-    ),
-    "unix": (("unix_pair", "epoll", "ep_add"), (*_WATCH, *_STREAM, "unix_pair")),
-    "edges": (
-        ("unix_pair", "epoll", "ep_add", "ep_add"),
-        (*("ep_wait", "send", "recv") * 4, "ep_add", "ep_mod", "tcp_pair"),
-    ),
-    "unix connect": (
-        ("unix_listener", "unix", "epoll", "ep_add"),
-        (*_WATCH, *_STREAM, "unix", "unix_listener", "connect", "connect", "accept"),
-    ),
-    "datagrams": (
-        ("dgram_pair", "udp_pair", "epoll", "ep_add"),
-        (*_WATCH, "send", "send", "recv", "recv", "peek", "error"),
-    ),
-    "plain": (
-        ("pipe", "eventfd", "epoll", "ep_add"),
-        (*_WATCH, *("read", "write", "write") * 4, "pipe", "timerfd", "settime"),
-    ),
+    None: _Poller((), (), ("poll", "select"), ()),
 }
-THEMES["everything"] = (
-    (),
-    (
-        *dict.fromkeys(call for first, then in THEMES.values() for call in (*first, *then)),
-        *("poll", "select", "poll", "select"),
-    ),
+
+_STREAM = ("send", "send", "recv", "recv", "shutdown", "close", "peek", "error", "peer")
+_FULL = ("fill", "fill", "drain", "sip", "send", "recv")
+
+Theme = tuple[tuple[str, ...], tuple[str, ...]]
+
+
+def _themes(poller: _Poller) -> dict[str, Theme]:
+    begin, add, wait = poller.begin, poller.add, poller.wait
+    watch = (*poller.change, *wait * 3, "close", "dup")
+    return {
+        "tcp": (
+            ("tcp_pair", *begin, *add),
+            (*watch, *_STREAM, "urgent", "recv_urgent", "linger", "tcp_pair"),
+        ),
+        "connect": (
+            ("tcp_listener", "tcp", *begin, *add),
+            (*watch, *_STREAM, "tcp", "tcp_listener", "connect", "connect", "accept", "linger"),
+        ),
+        "unix": (("unix_pair", *begin, *add), (*watch, *_STREAM, "unix_pair")),
+        "edges": (
+            ("unix_pair", *begin, *add, *add),
+            (*(*wait, "send", "recv") * 4, *poller.change, "tcp_pair"),
+        ),
+        "unix connect": (
+            ("unix_listener", "unix", *begin, *add),
+            (*watch, *_STREAM, "unix", "unix_listener", "connect", "connect", "accept"),
+        ),
+        "datagrams": (
+            ("dgram_pair", "udp_pair", *begin, *add),
+            (*watch, "send", "send", "recv", "recv", "peek", "error"),
+        ),
+        "plain": (
+            ("pipe", "eventfd", *begin, *add),
+            (*watch, *("read", "write", "write") * 4, "pipe", "timerfd", "settime"),
+        ),
+        "full": (
+            ("unix_pair", *begin, *add, "fill"),
+            (*watch, *_FULL * 2, "shutdown", "tcp_pair", "dgram_pair", "pipe", "linger"),
+        ),
+    }
+
+
+#: Kinds of programs, by the poller that they use, each by the calls that it begins with and those
+#: that it draws from. Programs of few calls go deeper than programs of all of them.
+THEMES: dict[str | None, dict[str, Theme]] = {
+    extension: _themes(poller) for extension, poller in _POLLERS.items()
+}
+THEMES["kqueue"]["users and timers"] = (
+    ("kqueue", "kq_user", "unix_pair"),
+    (*("kq_user", "kq_user", "kq_wait") * 3, "kq_timer", "kq_fire", "kq_change", "send", "recv"),
 )
-CALLS = frozenset(THEMES["everything"][1])
+for _of_poller in THEMES.values():
+    _of_poller["everything"] = (
+        (),
+        (
+            *dict.fromkeys(call for first, then in _of_poller.values() for call in (*first, *then)),
+            *("poll", "select", "poll", "select"),
+        ),
+    )
 
-_NUMBER = st.integers(0, 59)
+CALLS = frozenset(call for themes in THEMES.values() for call in themes["everything"][1])
 
 
-def _drawn_from(first: tuple[str, ...], then: tuple[str, ...]) -> st.SearchStrategy[list[Step]]:
+def themes_for(extensions: Collection[str]) -> dict[str, Theme]:
+    """Return the kinds of programs for kernels that have these extensions."""
+    return THEMES[next((name for name in ("epoll", "kqueue") if name in extensions), None)]
+
+
+def _drawn_from(first: tuple[str, ...], then: tuple[str, ...]) -> SearchStrategy[list[Step]]:
     """Several lists in a row: one alone is short on the average, unless it has a least length, below
     which it could not be shrunk.
     """  # noqa: D205 - one sentence
-    begin = st.tuples(*[st.tuples(st.just(call), _NUMBER, _NUMBER, _NUMBER) for call in first])
-    part = st.lists(st.tuples(st.sampled_from(then), _NUMBER, _NUMBER, _NUMBER), max_size=12)
+    from hypothesis import strategies as st
+
+    number = st.integers(0, 59)
+    begin = st.tuples(*[st.tuples(st.just(call), number, number, number) for call in first])
+    part = st.lists(st.tuples(st.sampled_from(then), number, number, number), max_size=12)
     return st.tuples(begin, *[part] * 4).map(lambda parts: list(itertools.chain(*parts)))
 
 
@@ -79,28 +130,24 @@ class Disagreement(AssertionError):
         self.program = program
 
 
-def verify(
-    comparison: Comparison,
+def draw(
     count: int,
     seed: int,
-    progress: Callable[[], object] = lambda: None,
+    play: Callable[[list[Step]], object],
+    themes: Iterable[Theme],
     *,
-    themes: Iterable[str] = THEMES,
     shrink: bool = True,
 ) -> None:
-    """Play `count` programs drawn from `seed` on both kernels.
+    """Draw `count` programs from `seed`, the same ones for the same seed, and have each played.
 
     Args:
-        comparison: the two kernels.
-        count: how many programs are drawn.
-        seed: the same seed draws the same programs.
-        progress: called after each program.
-        themes: the kinds of programs, of `THEMES`.
-        shrink: look for a shorter program that differs.
-
-    Raises:
-        Disagreement: one differs; it has been shrunk if that was asked for.
+        count: how many.
+        seed: where drawing begins.
+        play: called with each; what it raises ends the drawing, after shrinking.
+        themes: the kinds of programs.
+        shrink: look for a shorter program that raises the same.
     """
+    from hypothesis import HealthCheck, Phase, given, seed as with_seed, settings, strategies as st
 
     @with_seed(seed)
     @settings(
@@ -111,14 +158,44 @@ def verify(
         suppress_health_check=list(HealthCheck),
         report_multiple_bugs=False,
     )
-    @given(st.one_of(*[_drawn_from(*THEMES[theme]) for theme in themes]))
+    @given(st.one_of(*[_drawn_from(*theme) for theme in themes]))
+    def run(program: list[Step]) -> None:
+        play(program)
+
+    run()
+
+
+def verify(
+    comparison: Comparison,
+    count: int,
+    seed: int,
+    progress: Callable[[], object] = lambda: None,
+    *,
+    themes: Iterable[str] | None = None,
+    shrink: bool = True,
+) -> None:
+    """Play `count` programs drawn from `seed` on both kernels.
+
+    Args:
+        comparison: the two kernels.
+        count: how many programs are drawn.
+        seed: the same seed draws the same programs.
+        progress: called after each program.
+        themes: names of the kinds of programs, all of `themes_for` by default.
+        shrink: look for a shorter program that differs.
+
+    Raises:
+        Disagreement: one differs; it has been shrunk if that was asked for.
+    """
+    known = themes_for(comparison.extensions)
+
     def play(program: list[Step]) -> None:
         difference = comparison.difference(program)
         progress()
         if difference is not None:
             raise Disagreement(program, difference)
 
-    play()
+    draw(count, seed, play, [known[name] for name in themes or known], shrink=shrink)
 
 
 def to_text(program: list[Step]) -> str:
@@ -132,7 +209,15 @@ def from_text(text: str) -> list[Step]:
     Raises:
         ValueError: it is not one.
     """
-    loaded: Any = json.loads(text)
+    return checked(json.loads(text))
+
+
+def checked(loaded: Any) -> list[Step]:
+    """Return what was read from JSON as a program.
+
+    Raises:
+        ValueError: it is not one.
+    """
     if not isinstance(loaded, list):
         raise ValueError("a program is a list of steps")  # noqa: TRY004 - one kind of error for who reads a file
     program = []
@@ -140,6 +225,7 @@ def from_text(text: str) -> list[Step]:
         if not (
             isinstance(step, list)
             and len(step) == 4
+            and isinstance(step[0], str)
             and step[0] in CALLS
             and all(isinstance(number, int) and number >= 0 for number in step[1:])
         ):
