@@ -12,7 +12,7 @@ import errno
 import socket
 from typing import Any
 
-from .description import EVERYTHING, IN, OUT, fail
+from .description import ERR, EVERYTHING, IN, OUT, fail
 from .endpoint import SHUT_BOTH, SHUT_RECEIVE, SHUT_SEND, bind_name, is_local, unbind_name
 from .tcpstate import Progress, State, TcpState
 
@@ -115,6 +115,8 @@ class TcpSocket(TcpState):
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
+        if not self.kernel.dialect.bsd:
+            self.wake(ERR)  # sk_error_report, whatever there is to report
 
     def connecting(self) -> bool:
         """Tell whether the answer has not come yet."""

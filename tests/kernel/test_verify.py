@@ -18,6 +18,7 @@ from harness.kernel.pipe import PipeReader, _Slot, _Slots
 from harness.kernel.pollers.epoll import ONESHOT, EpollInstance, Registration
 from harness.kernel.pollers.level import Poll
 from harness.kernel.tcp import TcpSocket
+from harness.kernel.tcpstate import State
 from harness.kernel.verify.__main__ import main
 from harness.kernel.verify.compare import Comparison
 from harness.kernel.verify.grounds import native_dialect
@@ -69,6 +70,24 @@ ONCE_WRONG = {
     "a write that finds a pipe full is an event for its reader": [
         *[("pipe", 0, 0, 0), ("epoll", 0, 0, 0), ("ep_add", 0, 0, 6), ("write", 1, 4, 0)],
         *[("ep_wait", 0, 0, 0), ("write", 1, 0, 0), ("ep_wait", 0, 0, 0)],
+    ],
+    "a datagram pair has no limit of ten": [
+        *[("dgram_pair", 0, 0, 0), ("fill", 0, 0, 0), ("sip", 0, 0, 0), ("sip", 0, 3, 0)],
+    ],
+    "a Unix socket's room comes back with the packet": [
+        *[("unix_pair", 0, 0, 0), ("fill", 1, 0, 0), ("recv", 0, 0, 0), ("fill", 1, 0, 0)],
+        *[("send", 1, 0, 0), ("recv", 0, 5, 0), ("send", 1, 0, 0)],
+    ],
+    "a reset leaves what was received, and that is little": [
+        *[("tcp_pair", 0, 0, 0), ("fill", 0, 0, 0), ("abort", 0, 0, 0), ("sip", 0, 0, 0)],
+    ],
+    "a FIN waits behind data, whatever the other side ends": [
+        *[("tcp_pair", 0, 0, 0), ("fill", 0, 0, 0), ("close", 0, 0, 0), ("shutdown", 0, 1, 0)],
+        ("drain", 0, 0, 0),
+    ],
+    "a connect that tells of a failure is an event": [
+        *[("tcp_listener", 0, 0, 0), ("tcp", 0, 0, 0), ("epoll", 0, 0, 0), ("ep_add", 0, 1, 36)],
+        *[("connect", 1, 1, 0), ("ep_wait", 0, 0, 0), ("connect", 1, 0, 0), ("ep_wait", 0, 0, 0)],
     ],
     "but what it had not read gives its room back": [
         *[("dgram_pair", 0, 0, 0), ("udp_pair", 0, 0, 0), ("epoll", 0, 0, 0), ("ep_add", 0, 0, 6)],
@@ -209,6 +228,41 @@ def merges_datagrams(monkeypatch):
     monkeypatch.setattr(DatagramSocket, "receive", receive)
 
 
+def counts_the_bytes_of_a_unix_socket_only(monkeypatch):
+    monkeypatch.setattr(
+        "harness.kernel.local.stream_packet", lambda rest, room: (min(rest, room), min(rest, room))
+    )
+
+
+def calls_any_room_writable(monkeypatch):
+    monkeypatch.setattr(UnixSocket, "_has_room", lambda self: self._room() > 0)
+
+
+def limits_a_datagram_pair_by_its_queue(monkeypatch):
+    """net.unix.max_dgram_qlen is not for two that are connected to each other."""
+    monkeypatch.setattr(
+        DatagramSocket,
+        "_has_room",
+        lambda self: self.peer is None or len(self.peer.queue) <= 10,
+    )
+
+
+def never_tells_of_a_drained_pipe(monkeypatch):
+    monkeypatch.setattr("harness.kernel.pipe.WRITABLE", IN)
+
+
+def sends_fin_before_the_data(monkeypatch):
+    real = TcpSocket._pump
+
+    def pump(self):
+        real(self)
+        if self.unsent and self.state in {State.FIN_WAIT, State.LAST_ACK} and self.peer is not None:
+            self.unsent.clear()
+            real(self)
+
+    monkeypatch.setattr(TcpSocket, "_pump", pump)
+
+
 #: Each with the kind of program that has to find it.
 MUTANTS = {
     lets_oneshot_fire_again: "edges",
@@ -226,6 +280,11 @@ MUTANTS = {
     overflows_an_eventfd: "plain",
     calls_a_closed_number_fine: "everything",
     merges_datagrams: "datagrams",
+    counts_the_bytes_of_a_unix_socket_only: "full",
+    calls_any_room_writable: "full",
+    limits_a_datagram_pair_by_its_queue: "full",
+    never_tells_of_a_drained_pipe: "full pipe",
+    sends_fin_before_the_data: "full",
 }
 
 
@@ -266,6 +325,10 @@ def test_a_program_is_replayed(monkeypatch, tmp_path, capsys):
         ["--programs", "0"],
         ["--seed", "-1"],
         ["--replay", "nowhere.json"],
+        ["--against", "nowhere.json"],
+        ["--dialect", "beos"],
+        ["--itself", "--record", "somewhere.json"],
+        ["--programs", "1", "--itself", "--replay", "pyproject.toml"],
     ],
     ids=" ".join,
 )
@@ -279,7 +342,17 @@ def test_a_program_is_read_back_as_written():
     assert from_text(to_text(program)) == program
 
 
-@pytest.mark.parametrize("text", ["{}", "[[1]]", '[["no-such-call", 0, 0, 0]]', "]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "[[1]]",
+        '[["no-such-call", 0, 0, 0]]',
+        '[[["poll"], 0, 0, 0]]',
+        '[["poll", 0, 0, -1]]',
+        "]",
+    ],
+)
 def test_what_is_no_program_is_refused(text):
     with pytest.raises(ValueError):
         from_text(text)

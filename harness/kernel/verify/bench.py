@@ -31,11 +31,14 @@ class Flow:
             kernel's own affair, and never part of an answer.
         fresh: nothing was taken out since the fill.
         touched: it was filled, and not drained since: the number of bytes in it is not told.
+        shut: the receiver has shut it down. It then reads an end whenever its queue is empty, so that
+            how much it gets of a full TCP connection is a matter of time.
     """
 
     queued: int = 0
     fresh: bool = False
     touched: bool = False
+    shut: bool = False
 
 
 @dataclass(eq=False)
@@ -47,6 +50,7 @@ class Handle:
     sock: Any = None
     into: Flow | None = None
     out: Flow | None = None
+    listening: bool = False
 
 
 class Bench:
@@ -76,6 +80,7 @@ class Bench:
         self._addresses: list[Any] = []
         self._sent = 0
         self._changes = 0
+        self._added: list[tuple[Any, int, int]] = []  # filters of a kqueue
         # Bound and not listening: who connects is refused, and nobody else gets the port.
         self._dead = system.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._dead.bind(("127.0.0.1", 0))
@@ -123,9 +128,9 @@ class Bench:
         found = [item for item in self._open if not kinds or item.kind in kinds]
         return found[number % len(found)] if found else None
 
-    def _socket(self, number: int) -> Any:
+    def _pick_socket(self, number: int) -> Handle | None:
         found = [item for item in self._open if item.sock is not None]
-        return found[number % len(found)].sock if found else None
+        return found[number % len(found)] if found else None
 
     def _target(self, number: int) -> int:
         """A number that was used some time, open or not; pollers are not asked about each other."""

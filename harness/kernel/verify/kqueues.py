@@ -51,9 +51,18 @@ CHANGES = (
     EV_ADD | EV_DISABLE,
     EV_ADD | EV_CLEAR | EV_EOF,
     EV_ENABLE,
+    EV_DISABLE,
+    EV_DELETE,
+)
+#: And one of a filter that was added before, and may be there still.
+AGAIN = (
+    EV_ENABLE,
     EV_ENABLE,
     EV_DISABLE,
     EV_DELETE,
+    EV_ADD,
+    EV_ADD | EV_DISPATCH,
+    EV_ADD | EV_CLEAR,
 )
 #: EVFILT_USER: flags, and what is done to its fflags.
 _USER = (
@@ -126,6 +135,16 @@ class KqueueSteps(Bench):
         which = (FILTER_READ, FILTER_WRITE)[queue // 2 % 2]
         flags = CHANGES[how % len(CHANGES)]
         kqueue.control([self._change(fd, which, flags)], 0, 0)
+        if flags & EV_ADD and (kqueue, fd, which) not in self._added:
+            self._added.append((kqueue, fd, which))
+        return "done"
+
+    def do_kq_again(self, which: int, how: int, *_: int) -> Any:
+        """One change of what `kq_change` has added."""
+        if not self._added:
+            return None
+        kqueue, fd, known = self._added[which % len(self._added)]
+        kqueue.control([self._change(fd, known, AGAIN[how % len(AGAIN)])], 0, 0)
         return "done"
 
     def do_kq_batch(self, queue: int, target: int, how: int) -> Any:

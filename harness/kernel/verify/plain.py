@@ -84,7 +84,7 @@ class PlainSteps(Bench):
         """Write until it would block. How much fits is not told, and so every byte is the same one:
         what is read of it later does not depend on how much there was.
         """  # noqa: D205 - two sentences
-        found = [item for item in self._open if item.out is not None]
+        found = [item for item in self._open if item.out is not None and not item.out.shut]
         if not found:
             return None
         handle = found[which % len(found)]

@@ -27,7 +27,7 @@ MOST = 10
 #: The steps that make a descriptor.
 _MAKERS = frozenset(
     {"tcp", "tcp_pair", "tcp_listener", "unix", "unix_pair", "unix_listener", "dgram_pair"}
-    | {"udp_pair", "accept", "pipe", "eventfd", "timerfd", "dup"}
+    | {"udp_pair", "accept", "pipe", "eventfd", "timerfd", "dup", "client"}
 )
 
 

@@ -33,7 +33,10 @@ class _Poller:
 _POLLERS = {
     "epoll": _Poller(("epoll",), ("ep_add",), ("ep_wait",), ("ep_add", "ep_mod", "ep_del")),
     "kqueue": _Poller(
-        ("kqueue",), ("kq_change",), ("kq_wait",), ("kq_change", "kq_change", "kq_batch")
+        ("kqueue",),
+        ("kq_change",),
+        ("kq_wait",),
+        ("kq_change", "kq_again", "kq_again", "kq_batch"),
     ),
     None: _Poller((), (), ("poll", "select"), ()),
 }
@@ -54,7 +57,10 @@ def _themes(poller: _Poller) -> dict[str, Theme]:
         ),
         "connect": (
             ("tcp_listener", "tcp", *begin, *add),
-            (*watch, *_STREAM, "tcp", "tcp_listener", "connect", "connect", "accept", "linger"),
+            (
+                *(*watch, *_STREAM, "tcp", "tcp_listener", "connect", "connect", "linger"),
+                *("client", "client", "accept", "accept", "abort"),
+            ),
         ),
         "unix": (("unix_pair", *begin, *add), (*watch, *_STREAM, "unix_pair")),
         "edges": (
@@ -63,7 +69,14 @@ def _themes(poller: _Poller) -> dict[str, Theme]:
         ),
         "unix connect": (
             ("unix_listener", "unix", *begin, *add),
-            (*watch, *_STREAM, "unix", "unix_listener", "connect", "connect", "accept"),
+            (
+                *(*watch, *_STREAM, "unix", "unix_listener", "connect", "connect"),
+                *("client", "client", "accept", "accept"),
+            ),
+        ),
+        "accepting": (
+            ("tcp_listener", *begin, *add, "client", "client", *wait, "accept", *wait),
+            (*wait * 2, "client", "client", "accept", "accept", "abort", "close", *poller.change),
         ),
         "datagrams": (
             ("dgram_pair", "udp_pair", *begin, *add),
@@ -75,7 +88,11 @@ def _themes(poller: _Poller) -> dict[str, Theme]:
         ),
         "full": (
             ("unix_pair", *begin, *add, "fill"),
-            (*watch, *_FULL * 2, "shutdown", "tcp_pair", "dgram_pair", "pipe", "linger"),
+            (*watch, *_FULL * 2, "shutdown", "tcp_pair", "dgram_pair", "abort"),
+        ),
+        "full pipe": (
+            ("pipe", *begin, *add, "fill"),
+            (*poller.change, *wait * 4, *("fill", "drain", "sip", "read", "write") * 2, "close"),
         ),
     }
 

@@ -55,11 +55,11 @@ def this_machine() -> dict[str, str]:
 
 
 def write(file: Path, record: Record) -> None:
-    """Write a record, one program a line."""
+    """Write a record, one program a line; where poll(2) saw the same as before there is a null."""
     head = {"schema": SCHEMA, **asdict(record)}
     del head["programs"]
     lines = ",\n".join(
-        json.dumps({"steps": entry.steps, "answers": entry.answers}, separators=(",", ":"))
+        json.dumps({"steps": entry.steps, "answers": _packed(entry.answers)}, separators=(",", ":"))
         for entry in record.programs
     )
     text = json.dumps(head, indent=1)[:-2] + ',\n "programs": [\n' + lines + "\n ]\n}\n"
@@ -97,4 +97,20 @@ def _entry(item: Any) -> Entry:
         isinstance(answer, list) and len(answer) == 2 for answer in item["answers"]
     ):
         raise ValueError("each step has one answer, and what poll(2) saw after it")
-    return Entry(steps, item["answers"])
+    return Entry(steps, _unpacked(item["answers"]))
+
+
+def _packed(answers: list[Any]) -> list[Any]:
+    seen = [None, *(look for _, look in answers)]
+    return [
+        [answer, None if look == before else look]
+        for (answer, look), before in zip(answers, seen, strict=False)
+    ]
+
+
+def _unpacked(answers: list[Any]) -> list[Any]:
+    found, seen = [], None
+    for answer, look in answers:
+        seen = seen if look is None else look
+        found.append([answer, seen])
+    return found
