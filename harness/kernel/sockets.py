@@ -68,7 +68,6 @@ class SimulatedSocket:
             fileno = kernel.allocate(new_endpoint(kernel, family, kind))
         endpoint = kernel.get(fileno)
         assert isinstance(endpoint, Endpoint)
-        self._endpoint = endpoint
         self._fd = fileno
         self.family = endpoint.family
         self.type = kind
@@ -107,6 +106,14 @@ class SimulatedSocket:
             raise fail(errno.EBADF)
         return self._fd
 
+    @property
+    def _endpoint(self) -> Endpoint:
+        """What the number refers to now: it may have been closed, and given away, by hand."""
+        endpoint = self._kernel.get(self._number())
+        if not isinstance(endpoint, Endpoint):
+            raise fail(errno.ENOTSOCK)
+        return endpoint
+
     def __enter__(self) -> SimulatedSocket:  # noqa: PYI034 - Self would not say more
         return self
 
@@ -114,7 +121,7 @@ class SimulatedSocket:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<SimulatedSocket fd={self._fd} {self._endpoint.kind}>"
+        return f"<SimulatedSocket fd={self._fd}>"
 
     # -- Blocking
 

@@ -28,7 +28,7 @@ def digest(root: Path | None) -> str:
     """
     folders = [SOURCE, Path(__file__).resolve().parents[1], scenarios_folder()]
     if root is not None:
-        folders.append(root / "tests" / "reactor")
+        folders += [root / "tests" / "reactor", root / "tests" / "kernel"]
     made = hashlib.sha256()
     for folder in folders:
         for path in sorted(folder.rglob("*")):

@@ -110,7 +110,9 @@ class Plan:
         self.programs = list(programs.PROGRAMS)
         self.tests = (
             sorted(
-                f"reactor/{path.name}" for path in (self.root / "tests/reactor").glob("test_*.py")
+                str(path.relative_to(self.root / "tests"))
+                for pattern in ("reactor/test_*.py", "kernel/test_reactor_*.py")
+                for path in (self.root / "tests").glob(pattern)
             )
             if self.root
             else []

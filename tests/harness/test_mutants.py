@@ -71,6 +71,16 @@ def test_signalling_mutants_die_by_proof():
         assert {killer.kind for killer in mutant.dies} <= {PROGRAM, TEST}, mutant.name
 
 
+def test_kqueue_mutants_die_on_the_model():
+    """On any machine: the tests run the backend on the simulated kernel."""
+    on_model = [
+        mutant
+        for mutant in catalogue.AREAS["kqueue"]
+        if any(killer.name.startswith("kernel/test_reactor_kqueue.py::") for killer in mutant.dies)
+    ]
+    assert len(on_model) >= 10
+
+
 @pytest.mark.parametrize(
     ("source", "least"),
     [("corosio ca33581", 2), ("corosio 17fa5e5", 1), ("asio ", 2), ("libuv", 2)],

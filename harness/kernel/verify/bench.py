@@ -146,6 +146,12 @@ class Bench:
 
     # -- Data
 
+    def _both_ways(self, handle: Handle) -> bool:
+        """Tell whether it is a TCP connection that is full the other way: what goes this way
+        acknowledges what came, and may make room for more.
+        """  # noqa: D205 - one sentence
+        return handle.kind == "tcp" and handle.into is not None and handle.into.touched
+
     @property
     def _flags(self) -> int:
         return self._system.send_flags

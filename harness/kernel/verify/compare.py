@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from .permits import Permit
     from .player import Step
 
-#: Seconds after each step in the second look at a live kernel; twice as many in the third.
-_PAUSE = 0.003
+#: Seconds after each step in each look at a live kernel.
+_PAUSES = (0.0, 0.003, 0.006, 0.012)
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ class Comparison:
         model = self._model.play(program)
         live: list[Any] = []
         found: Difference | None = None
-        for look in range(self.against.looks):
-            live = self.against.play(program, _PAUSE * look)
+        for look, pause in enumerate(_PAUSES[: self.against.looks]):
+            live = self.against.play(program, pause)
             found = _first(program, live, model)
             permit = None if found is None else self._permit(found, live, model)
             if permit is not None:

@@ -75,7 +75,7 @@ class Live:
     it: hence the looks.
     """
 
-    looks = 3
+    looks = 4
 
     def __init__(self) -> None:
         self.release = platform.release()

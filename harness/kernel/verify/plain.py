@@ -89,6 +89,7 @@ class PlainSteps(Bench):
             return None
         handle = found[which % len(found)]
         assert handle.out is not None
+        kind = f"{handle.kind} both ways" if self._both_ways(handle) else handle.kind
         chunk = self._payload(1) * _CHUNK[handle.kind]
         again = handle.out.touched
         total = 0
@@ -100,7 +101,7 @@ class PlainSteps(Bench):
             handle.out.fresh = bool(total) and exc.errno in _BLOCKED
             handle.out.touched = handle.out.touched or bool(total)
             # When it is not empty, whether anything fits is how much fits, and so not told.
-            return handle.kind, errno_name(exc.errno), again or bool(total)
+            return kind, errno_name(exc.errno), again or bool(total)
         return "bottomless"
 
     def do_drain(self, which: int, *_: int) -> Any:

@@ -133,7 +133,8 @@ class SocketSteps(Bench):
             return None
         data = self._payload(SIZES[size % 5])
         if not self._holds_more(handle):
-            return handle.sock.send(data, self._flags)
+            sent = handle.sock.send(data, self._flags)
+            return ("tcp both ways", sent) if self._both_ways(handle) else sent
         try:
             handle.sock.send(data, self._flags)
         except BlockingIOError:

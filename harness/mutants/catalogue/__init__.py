@@ -11,6 +11,7 @@ from . import (
     backends,
     close,
     descriptor,
+    kqueue,
     operation,
     scheduler,
     scope,
@@ -38,6 +39,7 @@ AREAS: dict[str, Sequence[Mutant]] = {
         acceptor,
         timers,
         backends,
+        kqueue,
     )
 }
 

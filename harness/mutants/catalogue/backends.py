@@ -1,4 +1,4 @@
-"""Backends: interest, wakers and kernel timers."""
+"""Backends: interest, wakers and kernel timers; those of kqueue have an area of their own."""
 
 from __future__ import annotations
 
@@ -105,32 +105,6 @@ MUTANTS = (
             ),
         ),
         (test("reactor/test_epoll.py"),),
-    ),
-    Mutant(
-        "a-stale-event-reaches-the-new-owner",
-        AREA,
-        "close.fd-reuse-new-object: stale kevents of a reused number; Twisted skips the case",
-        (
-            Edit(
-                "backends/kqueue.py",
-                "if event.udata != descriptor.generation:",
-                "if False:",
-            ),
-        ),
-        (test("reactor/test_kqueue.py"),),
-    ),
-    Mutant(
-        "an-end-with-an-error-serves-one-filter",
-        AREA,
-        "partial.reset-behind-data: kqueue(2), EV_EOF with fflags; twisted's kqreactor",
-        (
-            Edit(
-                "backends/kqueue.py",
-                "events |= READ | WRITE",
-                "pass",
-            ),
-        ),
-        (test("reactor/test_kqueue.py"),),
     ),
     Mutant(
         "one-dead-number-stops-select",

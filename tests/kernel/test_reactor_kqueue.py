@@ -1,0 +1,469 @@
+"""The kqueue backend on the model, on every kernel that has kqueue, through the public API.
+
+What a broken backend does shows here as data that is lost, a task that waits for ever (a
+`DeadlockError`, since nobody else runs either) or a leader that spins (see `Watched`).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+
+import pytest
+
+from harness.kernel import Kernel, SimulatedSocket, SimulatedSystem
+from harness.kernel.pollers.kqueue import Kqueue
+from reactor import (
+    IoContext,
+    OperationCancelled,
+    StreamSocket,
+    connect_tcp,
+    listen_tcp,
+    sleep,
+    to_thread,
+)
+
+DIALECTS = ("freebsd", "netbsd", "openbsd", "macos", "dragonfly")
+#: No test here needs nearly as many; a leader that spins does, for virtual time stands still.
+WAITS = 2_000
+
+
+class WatchedKqueue(Kqueue):
+    """A kqueue that counts its waits, and may be refused memory."""
+
+    waits = 0
+    starved = False
+
+    def control(self, changelist, max_events, timeout=None):
+        if changelist and self.starved:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        if max_events:
+            self.waits += 1
+            assert self.waits <= WAITS, "the leader spins"
+        return super().control(changelist, max_events, timeout)
+
+
+class Watched(SimulatedSystem):
+    """A simulated system whose kqueues count.
+
+    Attributes:
+        kqueues: those that were made.
+        interrupted: so many of the next writes to a pipe are interrupted by a signal.
+    """
+
+    interrupted = 0
+
+    def __init__(self, kernel):
+        super().__init__(kernel)
+        self.kqueues: list[WatchedKqueue] = []
+
+    def kqueue(self):
+        made = WatchedKqueue(self.kernel)
+        self.kqueues.append(made)
+        return made
+
+    def write(self, fd, data):
+        if self.interrupted:
+            self.interrupted -= 1
+            raise InterruptedError(errno.EINTR, "a signal")
+        return super().write(fd, data)
+
+
+class Ground:
+    """A kernel, and a context on it."""
+
+    def __init__(self, dialect, spec):
+        self.kernel = Kernel(dialect, seed=5)
+        self.system = Watched(self.kernel)
+        self.context = IoContext(spec, system=self.system)
+
+    def run(self, function, *args):
+        task = self.context.spawn(function, *args)
+        self.context.run()
+        return task.result()
+
+    @property
+    def waits(self):
+        return self.context.counters().waits
+
+
+@pytest.fixture(params=DIALECTS)
+def dialect(request):
+    return request.param
+
+
+@pytest.fixture
+def spec():
+    return "kqueue"
+
+
+@pytest.fixture
+def ground(dialect, spec):
+    made = Ground(dialect, spec)
+    yield made
+    made.context.close()
+    assert made.kernel.open_numbers() == []
+
+
+with_timer = pytest.mark.parametrize("spec", ["kqueue+pipe+timer"])
+with_pipe = pytest.mark.parametrize("spec", ["kqueue+pipe"])
+
+
+async def connected():
+    """A stream, and a plain blocking socket as its peer."""
+    with listen_tcp() as acceptor:
+        peer = SimulatedSocket(acceptor.context.backend.system.kernel)
+        peer.setblocking(False)
+        peer.connect_ex(acceptor.getsockname())
+        return await acceptor.accept(), peer
+
+
+def reset(peer):
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.close()
+
+
+# -- Ends and errors
+
+
+def test_a_reset_ends_a_receive_and_a_send_that_wait(ground):
+    async def ending(operation):
+        try:
+            return await operation
+        except ConnectionError as exc:
+            return exc
+
+    async def main():
+        stream, peer = await connected()
+        with stream:
+            reading = ground.context.spawn(ending, stream.recv(100))
+            writing = ground.context.spawn(ending, stream.sendall(bytes(10_000_000)))
+            await sleep(1)
+            reset(peer)
+            return [await reading, await writing]
+
+    received, sent = ground.run(main)
+    assert isinstance(sent, ConnectionError)
+    assert isinstance(received, ConnectionResetError) or received == b""
+
+
+def test_a_refused_connect_ends(ground):
+    async def main():
+        with listen_tcp() as acceptor:
+            port = acceptor.getsockname()[1]
+        for _ in range(8):  # FreeBSD refuses inside the call at times
+            with pytest.raises(ConnectionRefusedError):
+                await connect_tcp("127.0.0.1", port)
+
+    ground.run(main)
+
+
+def test_a_connect_that_waits_for_room_in_the_queue(ground):
+    """WRITE of an unconnected socket is not ready, and is when the handshake is done."""
+
+    async def main():
+        with listen_tcp(backlog=0) as acceptor:
+            port = acceptor.getsockname()[1]
+            first = await connect_tcp("127.0.0.1", port)
+            second = ground.context.spawn(connect_tcp, "127.0.0.1", port)
+            await sleep(0.5)
+            assert not second.done
+            with first, await acceptor.accept(), await second:
+                pass
+
+    ground.run(main)
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX])
+@pytest.mark.parametrize("parked", [True, False])
+def test_what_came_before_an_end_is_read_before_it(ground, family, parked):
+    """partial.eof-behind-data: one event says both."""
+
+    async def main():
+        if family == socket.AF_UNIX:
+            stream, peer = StreamSocket.pair()
+        else:
+            stream, peer = await connected()
+        with stream:
+            if parked:
+                # Registered with the poller, so that the end is an event.
+                await peer_sends(peer, b"-")
+                assert await stream.recv(1) == b"-"
+                task = ground.context.spawn(stream.recv, 4)
+                await sleep(1)
+                await peer_sends(peer, b"abcdefgh")
+                peer.close()
+                assert await task == b"abcd"
+            else:
+                await peer_sends(peer, b"abcdefgh")
+                peer.close()
+                assert await stream.recv(4) == b"abcd"
+            await sleep(1)
+            assert await stream.recv(100) == b"efgh"
+            assert await stream.recv(100) == b""
+            assert await stream.recv(100) == b""
+
+    ground.run(main)
+
+
+async def peer_sends(peer, data):
+    if isinstance(peer, StreamSocket):
+        await peer.sendall(data)
+    else:
+        assert peer.send(data) == len(data)
+
+
+def test_a_peer_that_ends_lets_the_rest_be_sent(ground):
+    """half.peer-shutdown-keeps-writing: the end of one filter leaves the other."""
+    size = ground.kernel.dialect.tcp_send + ground.kernel.dialect.tcp_receive + 100_000
+
+    async def main():
+        stream, peer = await connected()
+        with stream:
+            sending = ground.context.spawn(stream.sendall, bytes(size))
+            receiving = ground.context.spawn(stream.recv, 10)
+            await sleep(1)
+            peer.shutdown(socket.SHUT_WR)
+            assert await receiving == b""
+            got = 0
+            while got < size:
+                try:
+                    got += len(peer.recv(65_536))
+                except BlockingIOError:
+                    await sleep(0.1)
+            await sending
+            peer.close()
+
+    ground.run(main)
+
+
+def test_a_read_that_stops_at_an_urgent_byte_is_not_the_last(ground):
+    """wait.oob: a short read is no proof that nothing is left."""
+
+    async def main():
+        stream, peer = await connected()
+        with stream:
+            task = ground.context.spawn(stream.recv, 100)
+            await sleep(1)
+            peer.send(b"-")
+            assert await task == b"-"
+            peer.send(b"ab")
+            peer.send(b"!", socket.MSG_OOB)
+            peer.send(b"cd")
+            await sleep(1)
+            assert await stream.recv(100) == b"ab"
+            assert await stream.recv(100) == b"cd"
+            peer.close()
+
+    ground.run(main)
+
+
+# -- Registration
+
+
+def test_unread_data_and_room_do_not_make_the_leader_spin(ground):
+    """No spin: what nobody waits for is not reported again and again."""
+
+    async def main():
+        stream, peer = await connected()
+        with stream:
+            task = ground.context.spawn(stream.recv, 1)
+            await sleep(1)
+            peer.send(b"abc")
+            assert await task == b"a"
+            before = ground.waits
+            await sleep(100)
+            assert ground.waits - before <= 3
+            peer.close()
+
+    ground.run(main)
+
+
+def test_the_next_owner_of_a_number_gets_its_own_events(ground):
+    """close.fd-reuse-new-object."""
+
+    async def main():
+        numbers = set()
+        for _ in range(5):
+            left, right = StreamSocket.pair()
+            with left, right:
+                numbers.add(left.fileno())
+                task = ground.context.spawn(left.recv, 10)
+                await sleep(1)
+                await right.sendall(b"hello")
+                assert await task == b"hello"
+        assert len(numbers) == 1
+
+    ground.run(main)
+
+
+def test_a_number_that_is_not_open_cannot_be_waited_for(ground):
+    """close.raw-behind-back: the operation fails, instead of waiting for ever."""
+
+    async def main():
+        left, right = StreamSocket.pair()
+        with right:
+            ground.system.close(left.fileno())
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                await left.recv(1)
+            left.close()
+
+    ground.run(main)
+
+
+def test_a_registration_that_is_refused_is_told(ground):
+    """kqueue(2), ENOMEM: the operation fails, instead of waiting for ever."""
+
+    async def main():
+        left, right = StreamSocket.pair()
+        with left, right:
+            ground.system.kqueues[0].starved = True
+            with pytest.raises(OSError, match="allocate memory"):
+                await left.recv(1)
+            ground.system.kqueues[0].starved = False
+            task = ground.context.spawn(left.recv, 1)
+            await sleep(1)
+            await right.sendall(b"x")
+            assert await task == b"x"
+
+    ground.run(main)
+
+
+def test_a_number_that_was_closed_by_hand_can_be_closed(ground):
+    """close.kqueue-delete-errors: EBADF and ENOENT say that the kernel has forgotten it."""
+
+    async def main():
+        left, right = StreamSocket.pair()
+        with right:
+            task = ground.context.spawn(left.recv, 1)
+            await sleep(1)
+            ground.system.close(left.fileno())
+            left.close()
+            with pytest.raises(OperationCancelled):
+                await task
+
+    ground.run(main)
+
+
+# -- Time
+
+
+def test_a_wait_is_neither_early_nor_many(ground):
+    """timer.never-early, timer.no-spin-before-deadline: kevent(2) takes nanoseconds."""
+
+    async def main():
+        for seconds in (0.0000004, 0.0003, 0.0015, 1.0004):
+            begin, before = ground.kernel.monotonic(), ground.waits
+            await sleep(seconds)
+            assert begin + seconds <= ground.kernel.monotonic() < begin + seconds + 0.0001
+            assert ground.waits - before <= 2
+
+    ground.run(main)
+
+
+@with_timer
+def test_a_kernel_timer_is_neither_early_nor_many(ground):
+    """Whole milliseconds, rounded up; NetBSD refuses none at all."""
+
+    async def main():
+        for seconds in (0.0003, 0.0015, 0.0021, 1.0004):
+            begin, before = ground.kernel.monotonic(), ground.waits
+            await sleep(seconds)
+            assert begin + seconds <= ground.kernel.monotonic() <= begin + seconds + 0.001
+            assert ground.waits - before <= 2
+
+    ground.run(main)
+
+
+@with_timer
+def test_a_kernel_timer_moves_to_an_earlier_deadline(ground):
+    """timer.earlier-than-current-sleep: adding again does not change the period everywhere."""
+
+    async def main():
+        begin = ground.kernel.monotonic()
+        late = ground.context.spawn(sleep, 1000)
+        await sleep(0)
+        await sleep(0)
+        await to_thread(ground.kernel.pause, 1)  # the leader waits for the late one meanwhile
+        await sleep(5)
+        assert ground.kernel.monotonic() == pytest.approx(begin + 6)
+        late.cancel()
+
+    ground.run(main)
+
+
+@with_timer
+def test_a_kernel_timer_goes_off_once(ground):
+    """timer.kernel-timer-drained: nobody waits for time any more."""
+
+    async def main():
+        await sleep(0.01)
+        before = ground.waits
+        await to_thread(ground.kernel.pause, 3600)
+        assert ground.waits - before <= 3
+
+    ground.run(main)
+
+
+def test_ten_days_are_longer_than_a_kernel_waits(ground):
+    """timer.far-future: OpenBSD cuts a wait at 24 hours."""
+
+    async def main():
+        begin = ground.kernel.monotonic()
+        await sleep(10 * 86_400)
+        assert ground.kernel.monotonic() == pytest.approx(begin + 10 * 86_400)
+
+    ground.run(main)
+
+
+# -- Waking
+
+
+def post_from_a_thread(ground):
+    """Wake the leader from another thread, three times, and leave it alone then."""
+    ran: list[int] = []
+
+    async def main():
+        def posts():
+            for number in range(3):
+                ground.kernel.pause(100)
+                ground.context.post(ran.append, number)
+
+        await to_thread(posts)
+        await sleep(0)
+        before = ground.waits
+        await sleep(100)
+        assert ground.waits - before <= 3
+
+    ground.run(main)
+    assert ran == [0, 1, 2]
+
+
+def test_another_thread_wakes_the_leader_once(ground):
+    """wake.post-from-thread, wake.no-spin-after, wake.mechanism-parity."""
+    post_from_a_thread(ground)
+
+
+@with_pipe
+def test_another_thread_wakes_the_leader_by_a_pipe(ground):
+    post_from_a_thread(ground)
+
+
+@with_pipe
+def test_a_wake_up_that_a_signal_interrupts_is_made_again(ground):
+    """partial.eintr: the leader sleeps without limit, and nothing else would wake it."""
+    ran: list[int] = []
+    guard = ground.context.work_guard()
+
+    def posts():
+        ground.kernel.pause(1)
+        ground.system.interrupted = 1
+        ground.context.post(ran.append, 1)
+        ground.context.post(guard.release)
+
+    thread = ground.kernel.spawn("poster", posts)
+    ground.context.run()
+    thread.join()
+    assert ran == [1]
