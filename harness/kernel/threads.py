@@ -243,8 +243,7 @@ class VirtualLock:
             raise RuntimeError("release of a lock that nobody holds")
         self._owner = None
 
-    def __enter__(self) -> bool:
-        return self.acquire()
+    __enter__ = acquire
 
     def __exit__(
         self,
