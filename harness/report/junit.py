@@ -31,7 +31,7 @@ def render(run: Run) -> bytes:
         "time": f"{info.duration_s:.3f}",
     }
     root = _element(None, "testsuites", name="reactorlab", **numbers)
-    name = f"{words.spec(info)}@{info.platform.get('os', 'unknown')}"
+    name = f"{words.spec(info)}@{words.place(info)}"
     suite = _element(root, "testsuite", name=name, timestamp=info.started, **numbers)
     properties = _element(suite, "properties")
     for key, value in _circumstances(run).items():
@@ -68,6 +68,7 @@ def _circumstances(run: Run) -> dict[str, Any]:
         "threads": info.threads,
         "system": info.system,
         "ground": info.ground,
+        "dialect": info.dialect,
         "seed": info.seed,
         "repeat": info.repeat,
         "timeout_s": info.timeout_s,

@@ -138,6 +138,13 @@ def platform(info: RunInfo) -> str:
     return f"simulated {info.dialect} (on {machine})" if info.ground == "sim" else machine
 
 
+def place(info: RunInfo) -> str:
+    """Return the platform in one word: ``linux``, or ``sim-freebsd`` for a simulated one."""
+    if info.ground == "sim":
+        return f"sim-{info.dialect}"
+    return info.platform.get("os", "unknown")
+
+
 def python(info: RunInfo) -> str:
     """Return the Python, and what is unusual about it."""
     made = str(info.python.get("implementation", "CPython"))

@@ -102,6 +102,18 @@ def test_the_headline_the_circumstances_and_the_legend_are_there(page):
         assert words.MEANINGS[status] in page.text("#families")
 
 
+def test_a_simulated_run_says_so_in_headline_circumstances_and_column(page):
+    made = run(ground="sim", dialect="netbsd")
+    seen = html.render(made)
+    shown = Page(seen)
+    assert "on simulated netbsd (on linux 6.1)" in " ".join(shown.text("h1").split())
+    for text in ("simulated netbsd (on linux 6.1)", "Dialect", "netbsd"):
+        assert text in shown.text("header")
+    assert ">epoll+eventfd+timeout on sim-netbsd</th>" in seen
+    assert ">epoll+eventfd+timeout</th>" in html.render(run())
+    assert "Dialect" not in page.text("header")
+
+
 def test_the_drill_down_has_everything_that_is_known(page):
     text = page.text(f"#{HUNG}")
     for part in (

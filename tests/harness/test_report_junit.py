@@ -53,6 +53,13 @@ def test_each_result_is_one_case_of_its_kind():
     assert float(cases[HUNG].get("time")) == 20.0
 
 
+def test_a_simulated_run_is_a_suite_of_its_own():
+    _, suite, _ = parse(run(ground="sim", dialect="netbsd"))
+    assert suite.get("name") == "epoll+eventfd+timeout@sim-netbsd"
+    properties = {item.get("name"): item.get("value") for item in suite.iter("property")}
+    assert (properties["ground"], properties["dialect"]) == ("sim", "netbsd")
+
+
 @pytest.mark.parametrize("make", [run, hostile_run])
 def test_the_counts_are_those_of_the_cases(make):
     root, suite, cases = parse(make())

@@ -71,6 +71,7 @@ def test_a_simulated_run_is_not_mixed_up_with_a_live_one():
     assert words.where(simulated) == (
         "epoll+eventfd+timeout on simulated freebsd (on linux 6.1), Python 3.11.7"
     )
+    assert (words.place(live), words.place(simulated)) == ("linux", "sim-freebsd")
 
 
 def test_a_tolerated_flake_is_as_expected():
