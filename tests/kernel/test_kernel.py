@@ -437,7 +437,8 @@ def test_a_join_gives_up_in_virtual_time(kernel):
     assert kernel.monotonic() == begin + 10
 
 
-def test_a_visitor_looks_around_and_changes_nothing(kernel):
+def test_a_visitor_looks_around_and_changes_nothing():
+    kernel = Kernel(slice_calls=1)
     kernel.baton.current()
     thread = kernel.spawn("sleeper", lambda: kernel.pause(10))
     lock = SimulatedSystem(kernel).lock()
@@ -446,13 +447,14 @@ def test_a_visitor_looks_around_and_changes_nothing(kernel):
 
     def visit():
         with kernel.baton.visited():
-            with lock:
-                seen.append(kernel.baton.describe())
+            for _ in range(10):  # it has no slice to use up
+                with lock:
+                    seen[:] = [kernel.baton.describe()]
             seen.append(kernel.baton.current().ident)
 
-    visitor = threading.Thread(target=visit)
+    visitor = threading.Thread(target=visit, daemon=True)
     visitor.start()
-    visitor.join()
+    visitor.join(10)
     assert seen == ["main runs; sleeper waits for time to pass", 0]
     with kernel.baton.visited():
         pass
