@@ -343,8 +343,10 @@ def test_a_number_from_a_least_one_on(kernel):
 def test_dup2_closes_what_was_there(kernel):
     left, right = socketpair(kernel)
     other = SimulatedSocket(kernel)
+    replaced = other._endpoint
+    kernel.dup2(left.fileno(), left.fileno())  # does nothing
     kernel.dup2(left.fileno(), other.fileno())
-    kernel.dup2(left.fileno(), left.fileno())
+    assert replaced.references == 0
     assert kernel.get(other.fileno()) is kernel.get(left.fileno())
     right.send(b"x")
     left.close()
