@@ -8,9 +8,12 @@ frame, no future and no callback handle.
 
 from __future__ import annotations
 
+import errno
+import os
 import types
 from typing import TYPE_CHECKING, Any
 
+from .descriptor import WRITE
 from .errors import Cause, ClosedError, OperationCancelled
 from .operation import IDLE
 from .task import running_task
@@ -111,4 +114,10 @@ def perform(
                 slot.descriptor.let_go()
         if isinstance(exc, OSError | OperationCancelled):
             exc.transferred = done  # type: ignore[union-attr]  # OSError takes attributes too
+        if isinstance(exc, OSError) and exc.errno == errno.EPROTOTYPE and slot.direction == WRITE:
+            # What macOS says to a send while the connection is torn down; another one would be told
+            # EPIPE (libuv 3a7b95593). For a connect it means what it says: see `_connect_step`.
+            broken = BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+            broken.transferred = done  # type: ignore[attr-defined]  # as above
+            raise broken from exc
         raise

@@ -41,11 +41,12 @@ class _QueueFull(Exception):
 class _Connect:
     """How far a connect has come."""
 
-    __slots__ = ("address", "begun")
+    __slots__ = ("address", "begun", "wrong_type")
 
     def __init__(self, address: Any) -> None:
         self.address = address
         self.begun = False
+        self.wrong_type: OSError | None = None  # EPROTOTYPE, which `perform` takes for a send's
 
 
 class StreamSocket(SocketBase):
@@ -213,6 +214,8 @@ class StreamSocket(SocketBase):
                 await self._rest(_UNIX_RETRY)
             else:
                 break
+        if begun.wrong_type is not None:
+            raise begun.wrong_type
         self._read.believe()
         self._connected_once = True
 
@@ -233,6 +236,10 @@ class StreamSocket(SocketBase):
                 raise _QueueFull from exc
             connect.begun = True
             raise
+        except OSError as exc:
+            if exc.errno != errno.EPROTOTYPE:
+                raise
+            connect.wrong_type = exc
 
     def _connected(self, address: Any) -> None:
         sock = self._sock

@@ -14,9 +14,6 @@ from .packets import true_size
 if TYPE_CHECKING:
     from .kernel import Kernel
 
-#: The largest UDP payload over IPv4: 65535 less both headers (udp(7)).
-UDP_MAX = 65_507
-
 
 class DatagramSocket(Endpoint):
     """A UDP socket, or one half of a Unix datagram pair."""
@@ -96,7 +93,7 @@ class DatagramSocket(Endpoint):
         if self._charges_sender and self._used() >= self.send_capacity():
             raise fail(errno.EAGAIN)
         target = self._target(address)
-        if self.family != socket.AF_UNIX and len(data) > UDP_MAX:
+        if self.family != socket.AF_UNIX and len(data) > self.kernel.dialect.udp_most:
             raise fail(errno.EMSGSIZE)
         if self.family != socket.AF_UNIX:
             self._room_back()
@@ -177,6 +174,9 @@ class DatagramSocket(Endpoint):
         unbind_name(self)
         if self.peer is not None:
             self.peer.was_reset = True
+            self.peer.error = self.kernel.dialect.datagram_peer_gone_error
             self.peer.peer = None
             if self.queue or self.kernel.dialect.bsd:
                 self.peer.wake_writers()  # what lay unread gives its room back: sock_wfree
+            if self.peer.error:
+                self.peer.wake()

@@ -23,6 +23,7 @@ class Endpoint(Description):
 
     Attributes:
         shut: SHUT_RECEIVE and SHUT_SEND, by whichever side.
+        own_shut: the same, by shutdown(2) on this one.
         error: SO_ERROR, told once.
         name, peer_name: the addresses, in the form that `socket.socket` has.
         options: what setsockopt set, by level and option.
@@ -34,6 +35,7 @@ class Endpoint(Description):
         super().__init__(kernel)
         self.family, self.type, self.proto = family, type, proto
         self.shut = 0
+        self.own_shut = 0
         self.error = 0
         self.name: Any = None
         self.peer_name: Any = None
@@ -103,6 +105,13 @@ class Endpoint(Description):
     def default_receive(self) -> int:
         """The size of the receive buffer of a new socket."""
         return self.kernel.dialect.unix_send
+
+    def refuse_second_shutdown(self, how: int) -> None:
+        """Raise what the dialect has for shutting down what this side has shut down already."""
+        code = self.kernel.dialect.second_shutdown_error
+        if code and how == SHUT_SEND and self.own_shut & how:
+            raise fail(code)
+        self.own_shut |= how
 
     # -- Calls that a kind may lack
 

@@ -247,6 +247,7 @@ class UnixSocket(Endpoint):
         bsd = self.kernel.dialect.bsd
         if bsd and not self.connected:
             raise fail(errno.ENOTCONN)
+        self.refuse_second_shutdown(how)
         self.shut |= how
         if bsd and how & SHUT_RECEIVE:
             self.pieces.clear()

@@ -16,7 +16,7 @@ from .description import ERR, EVERYTHING, IN, OUT, fail
 from .endpoint import SHUT_BOTH, SHUT_RECEIVE, SHUT_SEND, bind_name, is_local, unbind_name
 from .tcpstate import Progress, State, TcpState
 
-#: In these states a close with SO_LINGER 0 sends RST (tcp_need_reset).
+#: In these states a close with SO_LINGER 0 always sends RST (tcp_need_reset).
 _OPEN = (State.ESTABLISHED, State.FIN_WAIT, State.CLOSE_WAIT)
 
 
@@ -70,6 +70,8 @@ class TcpSocket(TcpState):
             if self.state is State.SYN_SENT:
                 raise fail(errno.EALREADY)
             if self.state is State.CLOSED:
+                if self.kernel.dialect.reconnect_error:
+                    raise fail(self.kernel.dialect.reconnect_error)
                 raise self._connect_failed()
             self.progress = Progress.CONNECTED
             if self.kernel.dialect.bsd:
@@ -89,7 +91,6 @@ class TcpSocket(TcpState):
         inside = self.kernel.dialect.connect_inside and self.state is not State.SYN_SENT
         if inside and self.kernel.random.random() < 0.5:
             if self.error:
-                self.progress = Progress.UNCONNECTED
                 raise fail(self.take_error())
             self.progress = Progress.CONNECTED
             return
@@ -152,7 +153,7 @@ class TcpSocket(TcpState):
         """tcp_sendmsg, or sosend."""
         if self.kernel.dialect.bsd:
             if self.shut & SHUT_SEND:
-                raise fail(errno.EPIPE)
+                raise fail(self._after_reset() or errno.EPIPE)
             self.raise_error()
             if self.state in {State.CLOSED, State.LISTEN}:
                 raise fail(errno.ENOTCONN)
@@ -180,6 +181,12 @@ class TcpSocket(TcpState):
             self._starved = True
             raise fail(errno.EAGAIN)
         return sent
+
+    def _after_reset(self) -> int:
+        """Return what the first send after a reset is told, where that is something of its own."""
+        first = self.was_reset and not self._told
+        self._told = True
+        return self.kernel.dialect.send_on_reset if first else 0
 
     def _pump(self) -> None:
         """Move what is unsent to the peer, as far as it has room, and FIN behind it."""
@@ -294,6 +301,7 @@ class TcpSocket(TcpState):
         closed = self.state is State.CLOSED
         if closed and bsd:
             raise fail(errno.ENOTCONN)
+        self.refuse_second_shutdown(how)
         self.shut |= how
         if bsd and how & SHUT_RECEIVE:
             self.received.clear()
@@ -343,9 +351,7 @@ class TcpSocket(TcpState):
             self._retry.cancel()
         self._drop_queue()
         unbind_name(self)
-        if self.state in _OPEN and (
-            self.linger_zero or (self.received and self.kernel.dialect.unread_close_resets)
-        ):
+        if self._closes_with_reset():
             self._send_reset()
             return
         self.shut = SHUT_BOTH
@@ -353,6 +359,14 @@ class TcpSocket(TcpState):
         self._finish()
         if self.state in {State.LISTEN, State.SYN_SENT}:
             self.state = State.CLOSED
+
+    def _closes_with_reset(self) -> bool:
+        if self.received and self.kernel.dialect.unread_close_resets:
+            return self.state in _OPEN or self.state is State.LAST_ACK
+        if self.state is State.LAST_ACK:
+            # tcp_disconnect: only while the FIN has not gone out; the BSDs' tcp_drop: always.
+            return self.linger_zero and bool(self.unsent or self.kernel.dialect.bsd)
+        return self.linger_zero and self.state in _OPEN
 
     def peer_address(self) -> Any:
         """getpeername(2)."""

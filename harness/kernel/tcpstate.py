@@ -58,6 +58,7 @@ class TcpState(Endpoint):
         self.urgent_unread = b""
         self.urgent_at: int | None = None  # where in `unsent` one is
         self._starved = False  # somebody wants to know when there is room (SOCK_NOSPACE)
+        self._told = False  # a send has been told of a reset
         self._retry: Timer | None = None
         self._ack: Timer | None = None  # what the peer has not acknowledged yet, and will then
 

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import errno
 import socket
-import struct
 import threading
-from dataclasses import fields
 from functools import partial
 
 import pytest
 
-from harness.kernel import DIALECTS, DeadlockError, Kernel, SimulatedSocket, SimulatedSystem
+from harness.kernel import DeadlockError, Kernel, SimulatedSocket, SimulatedSystem
 from harness.kernel.description import RegularFile
-from harness.kernel.pollers import kqueue as kq
 from harness.kernel.pollers.level import FD_SETSIZE
 from harness.kernel.sockets import socketpair, unlink
-from reactor.errors import Unsupported
 
 
 @pytest.fixture
@@ -229,109 +225,6 @@ def test_a_unix_path_outlives_its_socket(kernel):
     assert code_of(sock.connect, "/run/x") == errno.ENOENT
 
 
-def reset(sock):
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
-
-
-@pytest.mark.parametrize(
-    ("dialect", "outcome"),
-    [("linux", "delivered"), ("freebsd", errno.ECONNABORTED), ("macos", errno.EAGAIN)],
-)
-def test_a_connection_that_is_reset_before_accept(dialect, outcome):
-    kernel = Kernel(dialect)
-    listener = SimulatedSocket(kernel)
-    listener.bind(("127.0.0.1", 0))
-    listener.listen(4)
-    client = SimulatedSocket(kernel)
-    client.connect(listener.getsockname())
-    reset(client)
-    listener.setblocking(False)
-    if outcome == "delivered":
-        connection, _ = listener.accept()
-        assert code_of(connection.recv, 1) == errno.ECONNRESET
-    else:
-        assert code_of(listener.accept) == outcome
-
-
-def test_macos_refuses_options_of_a_reset_socket():
-    kernel = Kernel("macos")
-    client, server = tcp_pair(kernel)
-    reset(client)
-    assert code_of(server.setsockopt, socket.IPPROTO_TCP, socket.TCP_NODELAY, 1) == errno.EINVAL
-
-
-@pytest.mark.parametrize(
-    ("dialect", "inherits"), [("linux", False), ("freebsd", True), ("macos", True)]
-)
-def test_whether_an_accepted_socket_inherits_nonblocking(dialect, inherits):
-    kernel = Kernel(dialect)
-    listener = SimulatedSocket(kernel)
-    listener.bind(("127.0.0.1", 0))
-    listener.listen(4)
-    SimulatedSocket(kernel).connect(listener.getsockname())
-    listener.setblocking(False)
-    connection, _ = listener.accept()
-    assert connection._endpoint.nonblocking is inherits
-
-
-@pytest.mark.parametrize(("dialect", "code"), [("freebsd", errno.EPIPE), ("netbsd", errno.EBADF)])
-def test_the_write_filter_of_a_dead_pipe_is_refused(dialect, code):
-    kernel = Kernel(dialect)
-    system = SimulatedSystem(kernel)
-    reader, writer = system.pipe()
-    system.close(reader)
-    change = system.kevent(writer, kq.FILTER_WRITE, kq.EV_ADD)
-    assert code_of(system.kqueue().control, [change], 0, 0) == code
-
-
-def test_openbsd_cuts_a_wait_at_24_hours():
-    kernel = Kernel("openbsd")
-    begin = kernel.monotonic()
-    assert SimulatedSystem(kernel).kqueue().control(None, 1, 1e6) == []
-    assert kernel.monotonic() == begin + 86_400
-
-
-def test_darwin_select_refuses_a_wait_of_more_than_three_years():
-    kernel = Kernel("macos")
-    assert code_of(SimulatedSystem(kernel).select, [], [], [], 1.1e8) == errno.EINVAL
-
-
-# -- Dialects
-
-
-@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda dialect: dialect.name)
-def test_every_fact_that_differs_has_its_source(dialect):
-    if dialect.based is None:
-        assert all(dialect.sources.values())
-        return
-    base = DIALECTS[dialect.based]
-    differing = {
-        field.name
-        for field in fields(dialect)
-        if field.name not in {"name", "based", "sources"}
-        and getattr(dialect, field.name) != getattr(base, field.name)
-    }
-    assert differing == set(dialect.sources)
-    assert all(dialect.sources.values())
-
-
-def test_a_system_lacks_what_its_dialect_lacks():
-    system = SimulatedSystem(Kernel("posix"))
-    for name in ("epoll", "kqueue", "eventfd", "timerfd"):
-        assert not system.has(name)
-        with pytest.raises(Unsupported):
-            getattr(system, name)()
-
-
-def test_an_unknown_dialect_is_refused():
-    with pytest.raises(ValueError, match="unknown dialect 'beos'; allowed: linux, "):
-        Kernel("beos")
-
-
-# -- What scenarios need of it beside the subject
-
-
 def test_a_number_from_a_least_one_on(kernel):
     sock = SimulatedSocket(kernel)
     assert [kernel.dup(sock.fileno(), 100), kernel.dup(sock.fileno(), 100)] == [100, 101]
@@ -352,18 +245,6 @@ def test_dup2_closes_what_was_there(kernel):
     left.close()
     assert SimulatedSocket(kernel, socket.AF_UNIX, fileno=other.fileno()).recv(1) == b"x"
     assert code_of(kernel.dup2, 77, 3) == errno.EBADF
-
-
-def test_closing_a_reset_connection_is_an_error_for_a_number_only():
-    """CPython's `socket.close` keeps ECONNRESET to itself (bpo-30319)."""
-    kernel = Kernel("freebsd")
-    client, server = tcp_pair(kernel)
-    reset(client)
-    server.close()
-    client, server = tcp_pair(kernel)
-    reset(client)
-    assert code_of(SimulatedSystem(kernel).close, server.detach()) == errno.ECONNRESET
-    assert kernel.open_numbers() == []
 
 
 def test_more_buffers_than_iov_max_are_refused(kernel):

@@ -13,7 +13,7 @@ import struct
 
 import pytest
 
-from harness.kernel import Kernel, SimulatedSocket, SimulatedSystem
+from harness.kernel import Kernel, SimulatedSocket, SimulatedSystem, dialects
 from harness.kernel.pollers.kqueue import Kqueue
 from reactor import (
     IoContext,
@@ -25,7 +25,7 @@ from reactor import (
     to_thread,
 )
 
-DIALECTS = ("freebsd", "netbsd", "openbsd", "macos", "dragonfly")
+DIALECTS = [name for name, dialect in dialects.DIALECTS.items() if dialect.has("kqueue")]
 #: No test here needs nearly as many; a leader that spins does, for virtual time stands still.
 WAITS = 2_000
 
@@ -147,6 +147,21 @@ def test_a_reset_ends_a_receive_and_a_send_that_wait(ground):
     received, sent = ground.run(main)
     assert isinstance(sent, ConnectionError)
     assert isinstance(received, ConnectionResetError) or received == b""
+
+
+def test_a_send_while_the_connection_is_torn_down_is_a_broken_pipe(ground):
+    """error.eprototype: macOS has a word of its own for it."""
+
+    async def main():
+        stream, peer = await connected()
+        with stream:
+            reset(peer)
+            with pytest.raises(ConnectionError) as caught:
+                await stream.sendall(b"x")
+            assert caught.value.errno in {errno.EPIPE, errno.ECONNRESET}
+            assert getattr(caught.value, "transferred", None) == 0
+
+    ground.run(main)
 
 
 def test_a_refused_connect_ends(ground):

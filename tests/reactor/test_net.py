@@ -403,6 +403,20 @@ def test_a_path_that_exists(where, path):
 
 
 @everywhere
+def test_a_path_of_another_type_of_socket_is_told_as_it_is(where, path):
+    """EPROTOTYPE of connect(2), which is not that of macOS's sends."""
+
+    async def main():
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+            other.bind(path)
+            with pytest.raises(OSError) as caught:
+                await connect_unix(path)
+            assert caught.value.errno == errno.EPROTOTYPE
+
+    where.run(main)
+
+
+@everywhere
 def test_a_path_that_is_too_long(where, path):
     async def main():
         with pytest.raises(OSError, match="too long"):

@@ -62,6 +62,8 @@ NOTE_FFOR: Final = 0x80000000
 NOTE_FFCOPY: Final = 0xC0000000
 _NOTE_BITS: Final = 0x00FFFFFF
 
+#: Flags that are the kernel's own: a change cannot set them.
+_SYSTEM: Final = 0xF000
 _ACTIONS: Final = EV_ADD | EV_DELETE | EV_ENABLE | EV_DISABLE
 _KEYS: Final = {FILTER_READ: IN | HUP | ERR, FILTER_WRITE: OUT | HUP | ERR}
 
@@ -249,6 +251,8 @@ class Kqueue(Handle):
     def _touch(self, knote: Knote, change: Kevent) -> None:
         """Change one that is there: its flags stay what they were at first."""
         event = knote.event
+        if change.flags & EV_ADD or self._kernel.dialect.udata_by_any_change:
+            event.udata = change.udata
         if event.filter == FILTER_USER:
             bits = change.fflags & _NOTE_BITS
             how = change.fflags & NOTE_FFCOPY
@@ -260,11 +264,8 @@ class Kqueue(Handle):
                 event.fflags |= bits
             if change.fflags & NOTE_TRIGGER:
                 event.data = change.data
-                event.udata = change.udata if how or change.udata else event.udata
                 knote.activate()
             return
-        if change.flags & EV_ADD or change.udata:
-            event.udata = change.udata
         if (
             event.filter == FILTER_TIMER
             and change.flags & EV_ADD
@@ -325,7 +326,8 @@ class Kqueue(Handle):
         """kevent(2), `timeout` in seconds.
 
         Raises:
-            OSError: a change failed and there was no room to say so in an event.
+            OSError: a change failed and there was no room to say so in an event; or EINVAL, the
+                timeout is too long for it.
             ValueError: the kqueue is closed.
         """
         self._open()
@@ -336,7 +338,7 @@ class Kqueue(Handle):
             )
             code = 0
             try:
-                self._apply(change)
+                self._apply(replace(change, flags=change.flags & ~_SYSTEM))
             except OSError as exc:
                 code = exc.errno or 0
             if code or change.flags & EV_RECEIPT:
@@ -353,6 +355,9 @@ class Kqueue(Handle):
     def _wait(self, max_events: int, timeout: float | None) -> list[Kevent]:
         kernel = self._kernel
         seconds = None if timeout is None or timeout < 0 else math.ceil(timeout * 1e9) / 1e9
+        limit = kernel.dialect.kevent_limit
+        if limit and seconds is not None and seconds > limit:
+            raise fail(errno.EINVAL)
         cap = kernel.dialect.kevent_cap
         if cap and seconds is not None:
             seconds = min(seconds, cap)

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from reactor.system import System
 
+from ..dialects import DIALECTS
 from ..kernel import Kernel
 from ..sockets import SimulatedSocket
 from ..system import SimulatedSystem
+from .permits import at_least, version
 from .player import Player
 
 if TYPE_CHECKING:
@@ -32,14 +34,31 @@ _NATIVE = {
     "netbsd": "netbsd",
     "openbsd": "openbsd",
     "dragonfly": "dragonfly",
+    "sunos": "illumos",
 }
 #: Extensions that programs use, where there are any.
 EXTENSIONS = ("epoll", "kqueue", "eventfd", "timerfd")
 
 
+def dialect_for(platform_name: str, release: str) -> str:
+    """Return the dialect of a system; ``posix`` for one that is not known.
+
+    Args:
+        platform_name: as `sys.platform` has it.
+        release: as uname(1) gives it.
+    """
+    name = next((name for word, name in _NATIVE.items() if platform_name.startswith(word)), "posix")
+    newer = [
+        dialect
+        for dialect in DIALECTS.values()
+        if dialect.based == name and dialect.release and at_least(release, dialect.release)
+    ]
+    return max(newer, key=lambda dialect: version(dialect.release)).name if newer else name
+
+
 def native_dialect() -> str:
-    """Return the dialect of the machine that this runs on; ``posix`` for one that is not known."""
-    return next((name for word, name in _NATIVE.items() if sys.platform.startswith(word)), "posix")
+    """Return the dialect of the machine that this runs on."""
+    return dialect_for(sys.platform, platform.release())
 
 
 class Ground(Protocol):

@@ -33,9 +33,7 @@ class Permit:
 
     def concerns(self, dialect: str, release: str) -> bool:
         """Tell whether it is about this dialect and kernel at all."""
-        return dialect in self.dialects and (
-            not self.before or _numbers(release) < _numbers(self.before)
-        )
+        return dialect in self.dialects and (not self.before or not at_least(release, self.before))
 
     def allows(self, step: str, live: Any, model: Any, history: list[Any]) -> bool:
         """Tell whether the answers to a step may differ so.
@@ -59,8 +57,14 @@ class Permit:
         return _among(live[0], self.live) and _among(model[0], self.model)
 
 
-def _numbers(release: str) -> list[int]:
+def version(release: str) -> list[int]:
+    """Return the numbers of a release, such as 6.12.9-generic, without what is behind a dash."""
     return [int(word) for word in re.findall(r"\d+", release.partition("-")[0])]
+
+
+def at_least(release: str, least: str) -> bool:
+    """Tell whether a release is not older than another."""
+    return version(release) >= version(least)
 
 
 def _among(answer: Any, words: tuple[str, ...]) -> bool:

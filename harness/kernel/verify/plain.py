@@ -98,7 +98,8 @@ class PlainSteps(Bench):
                 total += self._put(handle, chunk)
         except OSError as exc:
             handle.out.queued += total
-            handle.out.fresh = bool(total) and exc.errno in _BLOCKED
+            if not again:
+                handle.out.fresh = bool(total) and exc.errno in _BLOCKED
             handle.out.touched = handle.out.touched or bool(total)
             # When it is not empty, whether anything fits is how much fits, and so not told.
             return kind, errno_name(exc.errno), again or bool(total)

@@ -55,6 +55,10 @@ def _themes(poller: _Poller) -> dict[str, Theme]:
             ("tcp_pair", *begin, *add),
             (*watch, *_STREAM, "urgent", "recv_urgent", "linger", "tcp_pair"),
         ),
+        "ends": (
+            ("tcp_pair", *begin, *add, *add),
+            (*wait * 4, "send", "send", "recv", "shutdown", "close", "abort", *poller.change),
+        ),
         "connect": (
             ("tcp_listener", "tcp", *begin, *add),
             (
