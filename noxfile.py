@@ -106,6 +106,12 @@ def kernel(session: nox.Session) -> None:
     session.run("python", "-m", "harness.kernel.verify", *session.posargs)
 
 
+@nox.session(default=False)
+def kernel_record(session: nox.Session) -> None:
+    """Write down what this machine's kernel answers, into reports/kernel-record."""
+    _tox(session, "run", "-e", "kernel-record")
+
+
 @nox.session(default=False, venv_backend="venv")
 def docs(session: nox.Session) -> None:
     """Write the generated pages again, and check the links of the docs."""

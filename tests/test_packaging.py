@@ -190,6 +190,16 @@ def test_ci_runs_every_env_and_pins_every_action():
         assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+(\.\d+)+", action), action
 
 
+def test_ci_writes_down_what_each_kqueue_answers():
+    """The env is there, the BSDs' script runs it, and both jobs keep what it leaves."""
+    shown = run("-m", "tox", "config", "-e", "kernel-record", "-k", "commands").stdout
+    assert f"tests/kernel/record.py {ROOT}{os.sep}reports{os.sep}kernel-record" in shown
+    assert "kernel-record" in (ROOT / ".ci/bsd").read_text()
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text()
+    assert "-e kernel-record" in workflow
+    assert workflow.count("path: reports/kernel-record/") == 2
+
+
 def test_the_ci_scripts_parse_and_run_what_the_readme_says():
     """`.ci/run` runs the README's test command and the Linux envs; `.ci/bsd` every BSD's."""
     for script, shell, envs in (

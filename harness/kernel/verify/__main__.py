@@ -20,7 +20,7 @@ from ..dialects import DIALECTS
 from . import records
 from .compare import Comparison
 from .grounds import Live, Model, Recorded, native_dialect
-from .programs import Disagreement, draw, from_text, themes_for, to_text, verify
+from .programs import Disagreement, from_text, sample, themes_for, to_text, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -157,18 +157,17 @@ class _Run:
 
     def record(self) -> int:
         """Write down what the other kernel answers, whether or not the model agrees."""
+        themes = themes_for(self._comparison.extensions).values()
         entries: list[records.Entry] = []
         differences: list[str] = []
 
         def play(count: int, seed: int, progress: Callable[[], object]) -> None:
-            def one(program: list[Step]) -> None:
+            for program in sample(count, seed, themes):
                 answers, difference = self._comparison.settled(program)
                 entries.append(records.Entry(program, answers))
                 if difference is not None:
                     differences.append(str(difference))
                 progress()
-
-            draw(count, seed, one, themes_for(self._comparison.extensions).values())
 
         self._rounds(play)
         other = self._comparison.against

@@ -1,17 +1,19 @@
 """Programs as Hypothesis draws them, and as files hold them.
 
-Hypothesis is asked for only when programs are drawn: a record can be checked without it.
+Hypothesis is asked for only when programs are drawn to be shrunk: a record can be made, and checked,
+without it.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from hypothesis.strategies import SearchStrategy
 
@@ -139,6 +141,22 @@ def _drawn_from(first: tuple[str, ...], then: tuple[str, ...]) -> SearchStrategy
     return st.tuples(begin, *[part] * 4).map(lambda parts: list(itertools.chain(*parts)))
 
 
+def sample(count: int, seed: int, themes: Iterable[Theme]) -> Iterator[list[Step]]:
+    """Draw `count` programs from `seed` without Hypothesis, which is not on every machine that can
+    be recorded; they are not shrunk.
+    """  # noqa: D205 - one sentence
+    choose = random.Random(seed)
+    known = list(themes)
+
+    def step(call: str) -> Step:
+        return call, choose.randrange(60), choose.randrange(60), choose.randrange(60)
+
+    for _ in range(count):
+        first, then = choose.choice(known)
+        calls = [*first, *(choose.choice(then) for _ in range(choose.randrange(48)))]
+        yield [step(call) for call in calls]
+
+
 class Disagreement(AssertionError):
     """The two kernels part, and this is the shortest program that was found to show it.
 
@@ -149,41 +167,6 @@ class Disagreement(AssertionError):
     def __init__(self, program: list[Step], difference: object) -> None:
         super().__init__(f"{difference}")
         self.program = program
-
-
-def draw(
-    count: int,
-    seed: int,
-    play: Callable[[list[Step]], object],
-    themes: Iterable[Theme],
-    *,
-    shrink: bool = True,
-) -> None:
-    """Draw `count` programs from `seed`, the same ones for the same seed, and have each played.
-
-    Args:
-        count: how many.
-        seed: where drawing begins.
-        play: called with each; what it raises ends the drawing, after shrinking.
-        themes: the kinds of programs.
-        shrink: look for a shorter program that raises the same.
-    """
-    from hypothesis import HealthCheck, Phase, given, seed as with_seed, settings, strategies as st
-
-    @with_seed(seed)
-    @settings(
-        max_examples=count,
-        database=None,
-        deadline=None,
-        phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,),
-        suppress_health_check=list(HealthCheck),
-        report_multiple_bugs=False,
-    )
-    @given(st.one_of(*[_drawn_from(*theme) for theme in themes]))
-    def run(program: list[Step]) -> None:
-        play(program)
-
-    run()
 
 
 def verify(
@@ -208,15 +191,27 @@ def verify(
     Raises:
         Disagreement: one differs; it has been shrunk if that was asked for.
     """
+    from hypothesis import HealthCheck, Phase, given, seed as with_seed, settings, strategies as st
+
     known = themes_for(comparison.extensions)
 
+    @with_seed(seed)
+    @settings(
+        max_examples=count,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+        report_multiple_bugs=False,
+    )
+    @given(st.one_of(*[_drawn_from(*known[name]) for name in themes or known]))
     def play(program: list[Step]) -> None:
         difference = comparison.difference(program)
         progress()
         if difference is not None:
             raise Disagreement(program, difference)
 
-    draw(count, seed, play, [known[name] for name in themes or known], shrink=shrink)
+    play()
 
 
 def to_text(program: list[Step]) -> str:
