@@ -139,6 +139,7 @@ class TcpSocket(TcpState):
             return
         child = TcpSocket(self.kernel, self.family)
         child.options = dict(listener.options)
+        child.linger_zero = listener.linger_zero
         child.name, child.peer_name = (address, self.name)
         child.progress = Progress.CONNECTED
         child.listener = listener

@@ -89,6 +89,10 @@ ONCE_WRONG = {
         *[("tcp_pair", 0, 0, 0), ("fill", 0, 0, 0), ("shutdown", 1, 1, 0), ("shutdown", 0, 1, 0)],
         ("abort", 0, 0, 0),
     ],
+    "who is accepted has the listener's SO_LINGER": [
+        *[("tcp_listener", 0, 0, 0), ("tcp", 0, 0, 0), ("linger", 0, 0, 0), ("connect", 1, 0, 0)],
+        *[("accept", 0, 0, 0), ("close", 2, 0, 0)],
+    ],
     "a connect that tells of a failure is an event": [
         *[("tcp_listener", 0, 0, 0), ("tcp", 0, 0, 0), ("epoll", 0, 0, 0), ("ep_add", 0, 1, 36)],
         *[("connect", 1, 1, 0), ("ep_wait", 0, 0, 0), ("connect", 1, 0, 0), ("ep_wait", 0, 0, 0)],
