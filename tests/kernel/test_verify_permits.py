@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from harness.kernel import dialects
 from harness.kernel.verify import permits
+from harness.kernel.verify.__main__ import main
 from harness.kernel.verify.compare import Comparison
 from harness.kernel.verify.grounds import Model
 from harness.kernel.verify.permits import Permit
@@ -91,3 +93,11 @@ def test_a_permitted_difference_ends_the_comparison_and_is_counted():
         comparison._permits.clear()
         with pytest.raises(Disagreement):
             verify(comparison, 100, 1, themes=["connect"], shrink=False)
+
+
+def test_permits_that_nobody_needed_are_told(capsys):
+    words = ["--dialect", "freebsd", "--itself", "--programs", "1"]
+    assert main(words) == 0
+    assert "permits that no program needed: connect-inside" in capsys.readouterr().out
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["permitted"] == {"connect-inside": 0}
