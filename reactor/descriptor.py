@@ -88,9 +88,13 @@ class Slot:
         self.op = IoOperation(self)
 
     def believe(self) -> None:
-        """Believe in readiness again, after an attempt that failed for another reason than the socket."""
+        """Believe in readiness again, after an attempt that failed for another reason than the socket.
+
+        Not of a closed one: the number may be somebody else's.
+        """
         with self.descriptor.scheduler.mutex:
-            self.edges += 1
+            if not self.closed:
+                self.edges += 1
 
 
 class IoOperation(Operation):

@@ -34,8 +34,10 @@ class UnixSocket(Endpoint):
         self.listening = False
         self.backlog = 0
         self.queue: deque[UnixSocket] = deque()
-        # One item for each send: Linux tells the sender of room whenever one has been read whole.
+        # One item for each send: Linux gives its room back, and tells the sender so, when it has
+        # been read whole (sk_wmem_alloc). And how much that is.
         self.pieces: deque[bytes] = deque()
+        self._charges: deque[int] = deque()
 
     # -- Readiness
 
@@ -43,8 +45,12 @@ class UnixSocket(Endpoint):
     def _unread(self) -> int:
         return sum(map(len, self.pieces))
 
+    @property
+    def _charged(self) -> int:
+        return self._unread if self.kernel.dialect.bsd else sum(self._charges)
+
     def _room(self) -> int:
-        used = 0 if self.peer is None else self.peer._unread
+        used = 0 if self.peer is None else self.peer._charged
         return self.send_capacity() - used
 
     def _has_room(self) -> bool:
@@ -175,6 +181,7 @@ class UnixSocket(Endpoint):
         if size <= 0:
             raise fail(errno.EAGAIN)
         peer.pieces.append(data[:size])
+        peer._charges.append(size)
         peer.wake_readers()
         return size
 
@@ -203,6 +210,7 @@ class UnixSocket(Endpoint):
             if len(piece) > taken:
                 self.pieces.appendleft(piece[taken:])
             else:
+                self._charges.popleft()
                 freed = True
         sender = self.peer
         if data and sender is not None:
@@ -210,6 +218,10 @@ class UnixSocket(Endpoint):
             if bsd or (freed and sender._has_room()):
                 sender.wake_writers()
         return data
+
+    def _drop(self) -> None:
+        self.pieces.clear()
+        self._charges.clear()
 
     def room_made(self) -> None:
         """SO_SNDBUF has changed: pollers look when they are asked."""
@@ -226,7 +238,7 @@ class UnixSocket(Endpoint):
             raise fail(errno.ENOTCONN)
         self.shut |= how
         if bsd and how & SHUT_RECEIVE:
-            self.pieces.clear()
+            self._drop()
         if not (bsd and self.kernel.dialect.own_shutdown_unseen):
             self.wake(
                 (IN if how & SHUT_RECEIVE else 0) | (OUT if how & SHUT_SEND else 0) if bsd else 0
@@ -259,7 +271,7 @@ class UnixSocket(Endpoint):
         if self.peer is not None:
             self.peer._gone(unread=bool(self.pieces))
         self.shut = SHUT_BOTH
-        self.pieces.clear()
+        self._drop()
 
 
 def join(left: UnixSocket, right: UnixSocket) -> None:

@@ -266,6 +266,10 @@ class TcpSocket(TcpState):
         self.peer = None
         self.wake()
 
+    def break_off(self, code: int) -> None:
+        """The connection ends with an error that nobody sent, such as ETIMEDOUT."""
+        self._reset(code)
+
     # -- Ending
 
     def shutdown(self, how: int) -> None:

@@ -1,0 +1,139 @@
+"""Makes a failing program short: everything that can be left out, or be less, is.
+
+What is tried is data, so every attempt is a program. An attempt counts as the same failure when its
+first finding is of the same law. Passes go over the program until none makes it smaller.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .player import play
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ..kernel.nemesis import Fault
+    from .program import Program, Step, Steps
+
+T = TypeVar("T")
+
+#: Attempts at most.
+BUDGET = 3_000
+
+
+def shorten(
+    program: Program,
+    law: str,
+    *,
+    budget: int = BUDGET,
+    progress: Callable[[Program], object] = lambda _: None,
+) -> Program:
+    """Return a program that breaks the same law, and from which nothing can be left out.
+
+    Args:
+        program: one that breaks it.
+        law: the law.
+        budget: how many programs may be played.
+        progress: called with each shorter program.
+    """
+    left = budget
+    while True:
+        for smaller in _smaller(program):
+            if not left:
+                return program
+            left -= 1
+            first = play(smaller).first
+            if first is not None and first.law == law:
+                program = smaller
+                progress(program)
+                break
+        else:
+            return program
+
+
+def _smaller(program: Program) -> Iterator[Program]:
+    """Yield programs with less in them, those with much less first."""
+    simple: dict[str, Any] = {
+        "outside": (),
+        "faults": (),
+        "switches": (),
+        "threads": 1,
+        "drive": "run",
+        "end": "cancel",
+        "seconds": 4.0,
+    }
+    for name, value in simple.items():
+        if getattr(program, name) != value:
+            yield _with(program, name, value)
+    if program.threads > 2:
+        yield replace(program, threads=program.threads - 1)
+    for name in ("tasks", "outside", "faults", "switches"):
+        for fewer in _fewer(getattr(program, name)):
+            yield _with(program, name, fewer)
+    for name in ("tasks", "outside"):
+        for one in _one_changed(getattr(program, name), _less_steps):
+            yield _with(program, name, one)
+    for fault in _one_changed(program.faults, _less_fault):
+        yield replace(program, faults=fault)
+    if "+" in program.backend:
+        yield replace(program, backend=program.backend.partition("+")[0])
+    for switches in _one_changed(program.switches, _less_number):
+        if len(set(switches)) == len(switches):
+            yield replace(program, switches=switches)
+    for seed in range(min(program.seed, 3)):
+        yield replace(program, seed=seed)
+
+
+def _with(program: Program, name: str, value: Any) -> Program:
+    return replace(program, **{name: value})
+
+
+def _fewer(items: tuple[T, ...]) -> Iterator[tuple[T, ...]]:
+    """Yield the items without a run of them, long runs first."""
+    size = len(items) // 2 or 1
+    while items and size:
+        for start in range(0, len(items), size):
+            yield items[:start] + items[start + size :]
+        size //= 2
+
+
+def _one_changed(
+    items: tuple[T, ...], change: Callable[[T], Iterator[T]]
+) -> Iterator[tuple[T, ...]]:
+    for number, item in enumerate(items):
+        for other in change(item):
+            yield (*items[:number], other, *items[number + 1 :])
+
+
+def _less_steps(steps: Steps) -> Iterator[Steps]:
+    yield from _fewer(steps)
+    for number, step in enumerate(steps):
+        if step.body:
+            yield (*steps[:number], *step.body, *steps[number + 1 :])
+    yield from _one_changed(steps, _less_step)
+
+
+def _less_step(step: Step) -> Iterator[Step]:
+    for a in _less_number(step.a):
+        yield step._replace(a=a)
+    for b in _less_number(step.b):
+        yield step._replace(b=b)
+    for body in _less_steps(step.body):
+        yield step._replace(body=body)
+
+
+def _less_number(number: int) -> Iterator[int]:
+    if number > 0:
+        yield from dict.fromkeys((0, 1, number // 2, number - 1)) if number > 1 else (0,)
+
+
+def _less_fault(fault: Fault) -> Iterator[Fault]:
+    for name in (field.name for field in fields(fault)):
+        value = getattr(fault, name)
+        if name == "nth":
+            for less in _less_number(value - 1):
+                yield replace(fault, nth=less + 1)
+        elif name == "size" and value > 1:
+            yield replace(fault, size=1)  # type: ignore[call-arg]  # those that have a size

@@ -1,0 +1,514 @@
+"""What a program has opened and started, and the laws that it is held to.
+
+The reference is the simulated kernel itself: what it was asked, what it answered, and what it holds
+now. An operation may answer what the kernel answered to its calls, or that it was ended, if somebody
+ended it; and whenever every thread waits, nothing may be waiting that could go on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from reactor import BusyError, Cause, ClosedError, IncompleteReadError, OperationCancelled
+
+from ..kernel.description import ERR, HUP, IN, OUT
+from ..kernel.tcpstate import TcpState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reactor import Acceptor, CancelScope, IoContext, StreamSocket, Task
+
+    from ..kernel import Kernel, SimulatedSocket
+    from ..kernel.endpoint import Endpoint
+
+#: What a poller may be late by: poll and epoll count milliseconds, and EVFILT_TIMER too.
+LATE_S: Final = 0.0021
+
+_PATTERN: Final = random.Random(0).randbytes(1 << 16)
+_LONG: Final = _PATTERN * 8
+
+#: Errors with which the reactor's own calls fail without any operation being at fault.
+_BESIDE: Final = frozenset({"shutdown", "close"})
+
+
+def pattern(salt: int, start: int, size: int) -> bytes:
+    """Return the bytes that a stream carries from position `start` on."""
+    begin = (start + salt * 7919) % len(_PATTERN)
+    return _LONG[begin : begin + size]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A law that did not hold.
+
+    Attributes:
+        law: in a word, by which two findings are of one kind.
+        detail: what was seen.
+        at: virtual time in seconds since the program began.
+    """
+
+    law: str
+    detail: str
+    at: float
+
+
+@dataclass(eq=False)
+class Frame:
+    """A region of a task that can be ended: the task, a scope, a deadline, a shield.
+
+    Attributes:
+        called: somebody is about to cancel it.
+        done: somebody has cancelled it.
+        overdue: its deadline had passed when every thread waited at this time.
+    """
+
+    parent: Frame | None = None
+    scope: CancelScope | None = None
+    deadline: float | None = None
+    shield: bool = False
+    called: bool = False
+    done: bool = False
+    overdue: float | None = None
+
+    def reaching(self, *, closing: bool = False) -> Iterator[Frame]:
+        """Yield what can end something in here: this and those around it, up to a shield.
+
+        Args:
+            closing: the context is being closed, and no shield holds.
+        """
+        frame: Frame | None = self
+        while frame is not None:
+            yield frame
+            if frame.shield and not closing:
+                return
+            frame = frame.parent
+
+    def may(self, now: float, *, closing: bool) -> set[Cause]:
+        """Return the causes with which something in here may be ended."""
+        causes = {Cause.CLOSE} if closing else set()
+        for frame in self.reaching(closing=closing):
+            if frame.called:
+                causes.add(Cause.CANCEL)
+            if frame.deadline is not None and frame.deadline <= now:
+                causes.add(Cause.DEADLINE)
+        return causes
+
+    def must(self, now: float) -> bool:
+        """Whether something in here has to be over by now, while every thread waits."""
+        for frame in self.reaching():
+            if frame.done:
+                return True
+            if frame.deadline is not None and frame.deadline <= now:
+                frame.overdue = now if frame.overdue is None else frame.overdue
+                if now - frame.overdue > LATE_S:
+                    return True
+        return False
+
+
+@dataclass(eq=False)
+class End:
+    """One side of a connection, the reactor's or a peer's.
+
+    Attributes:
+        sock: the reactor's socket, None for a peer's.
+        raw: the peer's socket.
+        endpoint: what the kernel has of it.
+        other: what the kernel has of the other side, None when that is not known.
+        sent, received: what its operations said they had moved.
+        deaf: this side has shut down receiving, which may throw bytes away.
+        closed: this side was closed.
+        busy: a peer is in a call.
+    """
+
+    number: int
+    endpoint: Endpoint
+    sock: StreamSocket | None = None
+    raw: SimulatedSocket | None = None
+    other: Endpoint | None = None
+    sent: int = 0
+    received: int = 0
+    deaf: bool = False
+    closed: bool = False
+    busy: bool = False
+
+    def __str__(self) -> str:
+        return f"{'socket' if self.raw is None else 'peer'} {self.number}"
+
+
+@dataclass(eq=False)
+class Listener:
+    """A listener, which may be closed."""
+
+    number: int
+    acceptor: Acceptor
+    endpoint: Endpoint
+    address: Any
+    closed: bool = False
+
+    def __str__(self) -> str:
+        return f"listener {self.number}"
+
+
+@dataclass(eq=False)
+class Pending:
+    """An operation that has begun and not ended.
+
+    Attributes:
+        what: the step.
+        target: what it acts on.
+        side: ``read`` or ``write``.
+        frame: where it was started.
+        start: of a stream, the position of its first byte.
+        due: of a timer, when it may end; seconds.
+        known: failures of its endpoint before it.
+        doomed: it was started where everything was cancelled already.
+        marks: it may have been ended by its object.
+        certain: it has been.
+        settled: every thread has waited since it began.
+        overdue: it was due when every thread waited at this time.
+    """
+
+    number: int
+    what: str
+    target: Any
+    side: str
+    frame: Frame
+    start: int = 0
+    due: float | None = None
+    known: int = 0
+    size: int = 0
+    began: float = 0.0
+    doomed: bool = False
+    certain: bool = False
+    settled: bool = False
+    overdue: float | None = None
+    marks: set[Cause] = field(default_factory=set)
+
+    def __str__(self) -> str:
+        return f"{self.what}{'' if self.target is None else f' of {self.target}'}"
+
+
+class World:
+    """Everything that there is in a program, and what was found wrong.
+
+    Args:
+        kernel: the kernel.
+        context: the context.
+        alone: one thread runs it, so that what its tasks do has an order.
+    """
+
+    def __init__(self, kernel: Kernel, context: IoContext, *, alone: bool) -> None:
+        self.kernel = kernel
+        self.context = context
+        self.alone = alone
+        self.begin_time = kernel.monotonic()
+        self.ends: list[End] = []
+        self.peers: list[End] = []
+        self.listeners: list[Listener] = []
+        self.scopes: list[Frame] = []
+        self.tasks: list[tuple[Task[Any], Frame]] = []
+        self.pending: dict[Pending, None] = {}
+        self.findings: list[Finding] = []
+        self.closing = False
+        # What is being ended at this moment, with the cause: what begins meanwhile may be ended too.
+        self._ending: list[tuple[Any, Cause]] = []
+        self._salts: dict[Endpoint, int] = {}
+        self._count = 0
+
+    # -- Findings
+
+    def now(self) -> float:
+        """Return the virtual time in seconds."""
+        return self.kernel.monotonic()
+
+    def find(self, law: str, detail: str) -> None:
+        """Note that a law does not hold."""
+        if len(self.findings) < 20:
+            self.kernel.record("FOUND", law, detail)
+            self.findings.append(Finding(law, detail, self.now() - self.begin_time))
+
+    def tell(self, *words: object) -> None:
+        """Write a line of the timeline."""
+        self.kernel.record("program", *map(str, words))
+
+    # -- Streams
+
+    def salt(self, endpoint: Endpoint) -> int:
+        """Return what tells the bytes that `endpoint` sends from those of others."""
+        return self._salts.setdefault(endpoint, len(self._salts) + 1)
+
+    def other_side(self, endpoint: Any) -> Endpoint | None:
+        """Return the other side of a connection, as far as the kernel still knows it."""
+        if endpoint.peer is not None:
+            found: Endpoint = endpoint.peer
+            return found
+        for known in self._salts:
+            # Reset before it was accepted: by the addresses then.
+            names = known.name, known.peer_name
+            both = None not in names and isinstance(known, TcpState)
+            if both and names == (endpoint.peer_name, endpoint.name):
+                return known
+        return None
+
+    def add(self, *, sock: StreamSocket | None = None, raw: SimulatedSocket | None = None) -> End:
+        """Take in one side of a connection."""
+        inner: Any = raw if sock is None else sock._sock
+        endpoint = inner._endpoint
+        among = self.ends if raw is None else self.peers
+        end = End(len(among), endpoint, sock, raw)
+        self.salt(endpoint)
+        among.append(end)
+        return end
+
+    # -- Operations
+
+    def start(self, what: str, target: Any, side: str, frame: Frame, **more: Any) -> Pending:
+        """An operation begins."""
+        self._count += 1
+        pending = Pending(self._count, what, target, side, frame, began=self.now(), **more)
+        endpoint = getattr(target, "endpoint", None)
+        if endpoint is not None:
+            pending.known = len(endpoint.failures)
+            pending.start = endpoint.bytes_received if side == "read" else endpoint.bytes_sent
+        pending.doomed = any(one.done for one in frame.reaching())
+        pending.marks = {cause for thing, cause in self._ending if thing is target}
+        self.pending[pending] = None
+        self.tell("begin", pending)
+        return pending
+
+    def may(self, frame: Frame) -> set[Cause]:
+        """Return the causes with which something in `frame` may be ended now."""
+        return frame.may(self.now(), closing=self.closing)
+
+    def among(self, target: Any, side: str) -> list[Pending]:
+        """Return what is pending on `target` in one direction."""
+        return [one for one in self.pending if one.target is target and one.side == side]
+
+    @contextlib.contextmanager
+    def ending(self, target: Any, cause: Cause) -> Iterator[None]:
+        """Inside, what is pending on `target` is being ended."""
+        found = [one for one in self.pending if one.target is target]
+        for one in found:
+            one.marks.add(cause)
+        surely = [one for one in found if one.settled or self.alone]
+        entry = (target, cause)
+        self._ending.append(entry)
+        try:
+            yield
+        finally:
+            self._ending.remove(entry)
+        for one in surely:
+            one.certain = True
+
+    def finish(self, pending: Pending, result: Any) -> None:
+        """An operation has ended by itself, with `result`."""
+        self._over(pending, result)
+        if pending.doomed:
+            self.find(
+                "no-io-when-cancelled",
+                f"{pending}, begun in a cancelled scope, gave {_short(result)}",
+            )
+        if pending.due is not None and self.now() < pending.due:
+            early = pending.due - self.now()
+            self.find("never-early", f"{pending} ended {early:.9f} s early")
+        self._errors_told(pending, None)
+        if isinstance(pending.target, End):
+            self._moved(pending, result)
+        self._in_order(pending)
+
+    def cancelled(self, pending: Pending, error: OperationCancelled) -> None:
+        """An operation has ended because somebody ended it."""
+        self._over(pending, f"{error.cause_name}, {error.transferred} moved")
+        self._count_of(pending, error.transferred, error.partial)
+        scope = self.may(pending.frame)
+        allowed = scope | pending.marks
+        if getattr(pending.target, "closed", False):
+            allowed.add(Cause.CLOSE)
+        if pending.what != "join" and error.cause not in allowed:
+            self.find(
+                "no-cancel-unasked",
+                f"{pending} ended by {error.cause_name}, which nobody asked for",
+            )
+        elif error.scoped and not scope:
+            self.find("no-cancel-unasked", f"{pending} ended by a scope that nobody cancelled")
+
+    def failed(self, pending: Pending, error: BaseException) -> None:
+        """An operation has ended with an error."""
+        self._over(pending, f"{type(error).__name__}: {error}")
+        moved = getattr(error, "transferred", 0)
+        if isinstance(error, IncompleteReadError):
+            self._count_of(pending, len(error.partial), error.partial)
+            if self._may_end(pending):
+                return
+            self.find("end-is-the-end", f"{pending} ended the stream, and the kernel did not")
+            return
+        self._count_of(pending, moved, b"")
+        if isinstance(error, BusyError):
+            if not self.among(pending.target, pending.side):
+                self.find("no-error-unasked", f"{pending} was busy, and nothing was pending")
+        elif isinstance(error, ClosedError):
+            if not pending.target.closed:
+                self.find("no-error-unasked", f"{pending} was closed, and nobody had closed it")
+        elif isinstance(error, OSError):
+            self._errors_told(pending, error.errno)
+        else:
+            self.find("no-exception", f"{pending}: {error!r}")
+
+    def _over(self, pending: Pending, how: Any) -> None:
+        self.tell("end", pending, _short(how))
+        if self.pending.pop(pending, self) is self:
+            self.find("single-completion", f"{pending} ended twice")
+
+    def _failures(self, pending: Pending) -> list[tuple[str, int]]:
+        endpoint = getattr(pending.target, "endpoint", None)
+        return [] if endpoint is None else endpoint.failures[pending.known :]
+
+    def _errors_told(self, pending: Pending, code: int | None) -> None:
+        """Compare the error that was told with those that the kernel gave."""
+        given = [(name, one) for name, one in self._failures(pending) if name not in _BESIDE]
+        struck = [] if self.kernel.nemesis is None else self.kernel.nemesis.struck
+        if code is not None:
+            names = {errno.errorcode.get(code, "")}
+            known = code in {one for _, one in given} or names & {
+                getattr(rule, "code", "") for rule in struck
+            }
+            if not known:
+                self.find("no-error-unasked", f"{pending} failed with {names}, which no call gave")
+            return
+        mine = {
+            "read": {"recv", "recv_into", "recvmsg_into"},
+            "write": {"send", "sendmsg", "so_error"},
+        }
+        if pending.what in {"accept", "wait_readable", "wait_writable"} or pending.side not in mine:
+            return
+        lost = [(name, one) for name, one in given if name in mine[pending.side]]
+        if lost:
+            self.find("errors-are-told", f"{pending} did not tell of {lost}")
+
+    def _may_end(self, pending: Pending) -> bool:
+        endpoint = pending.target.endpoint
+        return bool(endpoint.shut & 1) or getattr(endpoint, "ended", False) or endpoint.was_reset
+
+    def _moved(self, pending: Pending, result: Any) -> None:
+        """A socket operation has a result: bytes, or how many."""
+        end: End = pending.target
+        if pending.side == "write":
+            if pending.what in {"send", "sendall", "sendmsg"}:
+                self._count_of(pending, result, b"")
+                if pending.what != "send" and result != pending.size:
+                    self.find("bytes-counted", f"{pending} of {pending.size} bytes said {result}")
+            return
+        if pending.what.startswith("wait"):
+            return
+        self._count_of(pending, len(result), result)
+        if len(result) > pending.size:
+            self.find("bytes-counted", f"{pending} of {pending.size} bytes brought {len(result)}")
+        if not result and pending.size:
+            if not self._may_end(pending):
+                self.find("end-is-the-end", f"{pending} ended the stream, and the kernel did not")
+            endpoint = end.endpoint
+            whole = end.other is None or end.other.bytes_sent == endpoint.bytes_received
+            if not whole and not endpoint.was_reset and not end.deaf:
+                self.find("end-is-the-end", f"{pending} ended the stream before its last byte")
+
+    def _count_of(self, pending: Pending, count: int, data: bytes) -> None:
+        end = pending.target
+        if not isinstance(end, End):
+            return
+        if pending.side == "write":
+            end.sent += count
+            return
+        end.received += count
+        if end.other is not None and data != pattern(
+            self.salt(end.other), pending.start, len(data)
+        ):
+            self.find("bytes-in-order", f"{pending} brought other bytes than were sent")
+
+    def _in_order(self, pending: Pending) -> None:
+        """Equal deadlines and waiting accepts end in the order in which they began."""
+        if not self.alone or pending.what not in {"sleep_until", "accept"}:
+            return
+        for one in self.pending:
+            if (
+                one.what == pending.what
+                and one.number < pending.number
+                and one.target is pending.target
+                and one.due == pending.due
+                and not one.marks
+                and not self.may(one.frame)
+            ):
+                self.find("in-order", f"{pending} ended before one that began earlier")
+
+    # -- While every thread waits
+
+    def look(self, *, running: bool) -> None:
+        """Hold what is pending to what the kernel could do for it now.
+
+        Args:
+            running: every thread of the context is in `run`, and not about to leave.
+        """
+        now = self.now()
+        for pending in list(self.pending):
+            pending.settled = True
+            if not running:
+                continue
+            if pending.certain or pending.frame.must(now):
+                self.find("cancel-is-not-lost", f"{pending} still waits, though it was ended")
+            elif self._late(pending, now):
+                self.find("not-late", f"{pending} still waits, and could since {pending.overdue}")
+            elif self._could_go_on(pending):
+                self.find("no-lost-wake-up", f"{pending} still waits, though it could go on")
+            else:
+                continue
+            del self.pending[pending]  # told once
+
+    def _late(self, pending: Pending, now: float) -> bool:
+        if pending.due is None or pending.due > now:
+            return False
+        pending.overdue = now if pending.overdue is None else pending.overdue
+        return now - pending.overdue > LATE_S
+
+    def _could_go_on(self, pending: Pending) -> bool:
+        target: Any = pending.target
+        if pending.what == "join":
+            return bool(target.done)
+        if pending.what == "in_thread":
+            return bool(target)
+        endpoint = getattr(target, "endpoint", None)
+        if endpoint is None:
+            return False
+        if pending.what == "connect":
+            return isinstance(endpoint, TcpState) and not endpoint.connecting()
+        if pending.what == "accept" and target.acceptor._resting:
+            return False
+        starved = getattr(endpoint, "_starved", False)
+        mask = endpoint.mask()
+        if starved is False and hasattr(endpoint, "_starved"):
+            endpoint._starved = False  # to look is not to wait
+        wanted = IN if pending.side == "read" else OUT
+        return bool(mask & (wanted | ERR | HUP))
+
+    # -- At the end
+
+    def accounts(self) -> None:
+        """Compare what operations said with what the kernel has counted."""
+        for pending in self.pending:
+            self.find("single-completion", f"{pending} has never ended")
+        for end in self.ends:
+            endpoint = end.endpoint
+            for word, said, counted in (
+                ("sent", end.sent, endpoint.bytes_sent),
+                ("received", end.received, endpoint.bytes_received),
+            ):
+                if said != counted:
+                    self.find("bytes-counted", f"{end} {word} {counted} bytes, and said {said}")
+
+
+def _short(value: Any) -> str:
+    text = f"{len(value)} bytes" if isinstance(value, bytes) else str(value)
+    return text if len(text) < 100 else f"{text[:97]}..."
