@@ -268,11 +268,11 @@ class Descriptor:
                 op.state = _CLAIM
                 self.scheduler.queue.append(op.task)
 
-    def nudge(self, direction: int) -> None:
-        """Have a parked operation look for itself, after something the poller may not report."""
+    def nudge(self, events: int) -> None:
+        """Have parked operations look for themselves, after something the poller may not report."""
         with self.scheduler.mutex:
             if not self.closed:
-                self.deliver(direction)
+                self.deliver(events)
                 if self.scheduler.level:
                     self.scheduler.backend.interest_changed(self)
                 self.scheduler.wake()
@@ -318,13 +318,18 @@ class Descriptor:
         (`Slot.seen`), and `close` says that it may not before it looks whether somebody is calling;
         so one of the two sees the other.
 
+        A call that was under way when the descriptor was closed may have noted, after `close` did, how
+        far it has seen: that is put right here too.
+
         Errors of close(2) are not reported: the number is gone all the same, and FreeBSD answers
         ECONNRESET when the peer has reset the connection (libuv 9051126b5).
         """
         with self.scheduler.mutex:
-            for slot in (self.read, self.write):
-                if slot.calling and slot.op.state is IDLE:
-                    return
+            slots = self.read, self.write
+            for slot in slots:
+                slot.seen = slot.edges
+            if any(slot.calling and slot.op.state is IDLE for slot in slots):
+                return
             if self.gone:
                 return
             self.gone = True

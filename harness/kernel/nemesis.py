@@ -106,7 +106,8 @@ class Short(Fault):
     """A receive or send moves fewer bytes than it could.
 
     Of TCP the rest of a receive counts as not there yet: it arrives right after, with an event.
-    That is so because epoll(7) and others promise that a short read has drained a stream.
+    That is so because epoll(7) and others promise that a short read has drained a stream; a Unix
+    socket promises nothing (unix(7): a read stops at ancillary data).
 
     Attributes:
         kind: ``recv`` or ``send``.

@@ -351,7 +351,8 @@ class SimulatedSocket:
                 if isinstance(rule, Short) and stream and size > rule.size:
                     found = endpoint.receive(rule.size, flags)
                     self._kernel.strike(rule)
-                    endpoint.wake_readers()  # the rest arrives
+                    if isinstance(endpoint, TcpSocket):
+                        endpoint.wake_readers()  # the rest arrives
                     return found
             return endpoint.receive(size, flags)
 

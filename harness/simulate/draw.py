@@ -68,6 +68,18 @@ THEMES["everything"] = (
     tuple(dict.fromkeys(name for first, then in THEMES.values() for name in (*first, *then))),
 )
 
+#: Steps that often stand together, on one and the same socket.
+_PHRASES: Final = (
+    ("peer_send", "peer_shutdown"),
+    ("peer_send", "peer_close"),
+    ("peer_send", "peer_reset"),
+    ("recv", "recv"),
+    ("recv", "recv", "recv"),
+    ("sendall", "shutdown"),
+    ("sendall", "close"),
+    ("send", "send", "wait_writable"),
+)
+
 _OUTSIDE: Final = (
     *("post", "post", "spawn", "cancel", "cancel_task", "cancel_scope", "cancel_listener"),
     *("timer_cancel", "stop", "pause", "pause"),
@@ -126,9 +138,13 @@ def draw(rnd: Random, backend: str, dialect: str) -> Program:
 
 
 def _steps(rnd: Random, names: Sequence[str], count: int, *, depth: int) -> Steps:
-    found = []
+    found: list[Step] = []
+    phrases = [phrase for phrase in _PHRASES if set(phrase) <= set(names)]
     for _ in range(count):
-        if depth and rnd.random() < 0.12:
+        if phrases and rnd.random() < 0.1:
+            number = rnd.randrange(4)
+            found += (_step(rnd, name)._replace(a=number) for name in rnd.choice(phrases))
+        elif depth and rnd.random() < 0.12:
             inside = _steps(rnd, names, rnd.randint(1, 3), depth=depth - 1)
             block = rnd.choice(tuple(BLOCKS))
             found.append(Step(block, rnd.choice(_MS) if block == "timeout" else 0, 0, inside))

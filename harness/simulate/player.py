@@ -134,7 +134,7 @@ class _Play:
 
     def _runner(self) -> None:
         """One thread in `run`: until there is no work left."""
-        kernel, context = self.kernel, self.context
+        kernel, context, world = self.kernel, self.context, self.world
         while not self.giving_up:
             round_ = self.rounds
             self.inside += 1
@@ -153,18 +153,20 @@ class _Play:
             if not context.stopped or self.giving_up:
                 self._no_work()
                 return
-            if self.world.closing:
-                return
             if kernel.baton.current().name == "main":
                 kernel.sleep(lambda: not self.inside or self.giving_up, None, "all to stop")
+                if world.closing:
+                    return
                 context.restart()
                 self.rounds += 1
             else:
                 kernel.sleep(
-                    lambda round_=round_: self.rounds > round_ or self.giving_up,  # type: ignore[misc]
+                    lambda round_=round_: self.rounds > round_ or self.giving_up or world.closing,  # type: ignore[misc]  # bound now
                     None,
                     "run to be allowed again",
                 )
+                if world.closing:
+                    return
 
     def _drive(self) -> None:
         context = self.context

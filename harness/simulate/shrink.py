@@ -7,9 +7,11 @@ first finding is of the same law. Passes go over the program until none makes it
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .player import play
+from .program import IN_POST, IN_TASK, IN_THREAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -72,8 +74,9 @@ def _smaller(program: Program) -> Iterator[Program]:
     for name in ("tasks", "outside", "faults", "switches"):
         for fewer in _fewer(getattr(program, name)):
             yield _with(program, name, fewer)
-    for name in ("tasks", "outside"):
-        for one in _one_changed(getattr(program, name), _less_steps):
+    for name, allowed in (("tasks", IN_TASK), ("outside", IN_THREAD)):
+        less = partial(_less_steps, allowed=allowed)
+        for one in _one_changed(getattr(program, name), less):
             yield _with(program, name, one)
     for fault in _one_changed(program.faults, _less_fault):
         yield replace(program, faults=fault)
@@ -107,20 +110,20 @@ def _one_changed(
             yield (*items[:number], other, *items[number + 1 :])
 
 
-def _less_steps(steps: Steps) -> Iterator[Steps]:
+def _less_steps(steps: Steps, allowed: frozenset[str]) -> Iterator[Steps]:
     yield from _fewer(steps)
     for number, step in enumerate(steps):
-        if step.body:
+        if step.body and all(inside.name in allowed for inside in step.body):
             yield (*steps[:number], *step.body, *steps[number + 1 :])
-    yield from _one_changed(steps, _less_step)
+    yield from _one_changed(steps, lambda step: _less_step(step, allowed))
 
 
-def _less_step(step: Step) -> Iterator[Step]:
+def _less_step(step: Step, allowed: frozenset[str]) -> Iterator[Step]:
     for a in _less_number(step.a):
         yield step._replace(a=a)
     for b in _less_number(step.b):
         yield step._replace(b=b)
-    for body in _less_steps(step.body):
+    for body in _less_steps(step.body, IN_POST if step.name == "post" else allowed):
         yield step._replace(body=body)
 
 

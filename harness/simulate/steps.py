@@ -213,9 +213,14 @@ class StepPlayer:
             right.settimeout(0)
             if step.a % 2:
                 self._shrink(left, right)
-            one = self.world.add(sock=StreamSocket.from_socket(left))  # type: ignore[arg-type]  # the same interface
-            two = self.world.add(raw=right)
-            one.other, two.other = two.endpoint, one.endpoint
+            self._take_over(left, right)
+
+    def _take_over(self, left: SimulatedSocket, right: SimulatedSocket) -> None:
+        """Give one side of a pair to the reactor, and the other to a peer."""
+        two = self.world.add(raw=right)
+        sock = StreamSocket.from_socket(left, self.context)  # type: ignore[arg-type]  # the same interface
+        one = self.world.add(sock=sock)
+        one.other, two.other = two.endpoint, one.endpoint
 
     def _do_listen(self, step: Step) -> None:
         """Open a listener; out of descriptors there is none."""
@@ -313,9 +318,7 @@ class StepPlayer:
         self._close(end, end.sock)
         left, right = socketpair(self.kernel)
         right.settimeout(0)
-        one = self.world.add(sock=StreamSocket.from_socket(left, self.context))  # type: ignore[arg-type]  # the same interface
-        two = self.world.add(raw=right)
-        one.other, two.other = two.endpoint, one.endpoint
+        self._take_over(left, right)
 
     def _do_shutdown(self, step: Step) -> None:
         end = self._end(step)
@@ -454,6 +457,8 @@ class StepPlayer:
 
     def _do_busy(self, step: Step) -> None:
         """Let time pass, as a handler that computes does."""
+        if not self.world.alone:
+            self.world.late += step.a / 1000
         self.kernel.advance(step.a / 1000)
 
     # -- Blocks
@@ -463,6 +468,7 @@ class StepPlayer:
         try:
             with timeout(step.a / 1000) as scope:
                 inner.deadline = scope.deadline
+                self.world.look_at(scope.deadline)
                 await self.steps(inner, step.body)
         except TimeoutError:
             if inner.deadline is None or self.world.now() < inner.deadline:

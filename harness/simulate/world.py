@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -34,6 +35,10 @@ _LONG: Final = _PATTERN * 8
 
 #: Errors with which the reactor's own calls fail without any operation being at fault.
 _BESIDE: Final = frozenset({"shutdown", "close"})
+
+
+def _nothing() -> None:
+    """Happen."""
 
 
 def pattern(salt: int, start: int, size: int) -> bytes:
@@ -98,14 +103,19 @@ class Frame:
                 causes.add(Cause.DEADLINE)
         return causes
 
-    def must(self, now: float) -> bool:
-        """Whether something in here has to be over by now, while every thread waits."""
+    def must(self, now: float, late: float) -> bool:
+        """Whether something in here has to be over by now, while every thread waits.
+
+        Args:
+            now: the time.
+            late: so many seconds are allowed.
+        """
         for frame in self.reaching():
             if frame.done:
                 return True
             if frame.deadline is not None and frame.deadline <= now:
                 frame.overdue = now if frame.overdue is None else frame.overdue
-                if now - frame.overdue > LATE_S:
+                if now - frame.overdue > late:
                     return True
         return False
 
@@ -206,6 +216,7 @@ class World:
         self.kernel = kernel
         self.context = context
         self.alone = alone
+        self.by_select = context.backend.name == "select"
         self.begin_time = kernel.monotonic()
         self.ends: list[End] = []
         self.peers: list[End] = []
@@ -215,6 +226,8 @@ class World:
         self.pending: dict[Pending, None] = {}
         self.findings: list[Finding] = []
         self.closing = False
+        # Threads that were busy while another was on its way to its wait: its timeout began later.
+        self.late = LATE_S
         # What is being ended at this moment, with the cause: what begins meanwhile may be ended too.
         self._ending: list[tuple[Any, Cause]] = []
         self._salts: dict[Endpoint, int] = {}
@@ -278,12 +291,19 @@ class World:
         pending.doomed = any(one.done for one in frame.reaching())
         pending.marks = {cause for thing, cause in self._ending if thing is target}
         self.pending[pending] = None
+        self.look_at(pending.due)
         self.tell("begin", pending)
         return pending
 
     def may(self, frame: Frame) -> set[Cause]:
         """Return the causes with which something in `frame` may be ended now."""
         return frame.may(self.now(), closing=self.closing)
+
+    def look_at(self, due: float | None) -> None:
+        """Have the clock stop when something is due, and when it is late: `look` sees it then."""
+        if due is not None and due < math.inf:
+            for late in (0.000_001, self.late + 0.000_002):
+                self.kernel.after(max(due - self.now(), 0.0) + late, _nothing)
 
     def among(self, target: Any, side: str) -> list[Pending]:
         """Return what is pending on `target` in one direction."""
@@ -325,6 +345,10 @@ class World:
         """An operation has ended because somebody ended it."""
         self._over(pending, f"{error.cause_name}, {error.transferred} moved")
         self._count_of(pending, error.transferred, error.partial)
+        if pending.what == "recv_exactly" and len(error.partial) != error.transferred:
+            self.find(
+                "bytes-counted", f"{pending} has {len(error.partial)} of {error.transferred} bytes"
+            )
         scope = self.may(pending.frame)
         allowed = scope | pending.marks
         if getattr(pending.target, "closed", False):
@@ -457,7 +481,7 @@ class World:
             pending.settled = True
             if not running:
                 continue
-            if pending.certain or pending.frame.must(now):
+            if pending.certain or pending.frame.must(now, self.late):
                 self.find("cancel-is-not-lost", f"{pending} still waits, though it was ended")
             elif self._late(pending, now):
                 self.find("not-late", f"{pending} still waits, and could since {pending.overdue}")
@@ -471,7 +495,7 @@ class World:
         if pending.due is None or pending.due > now:
             return False
         pending.overdue = now if pending.overdue is None else pending.overdue
-        return now - pending.overdue > LATE_S
+        return now - pending.overdue > self.late
 
     def _could_go_on(self, pending: Pending) -> bool:
         target: Any = pending.target
@@ -490,8 +514,11 @@ class World:
         mask = endpoint.mask()
         if starved is False and hasattr(endpoint, "_starved"):
             endpoint._starved = False  # to look is not to wait
-        wanted = IN if pending.side == "read" else OUT
-        return bool(mask & (wanted | ERR | HUP))
+        if pending.side == "read":
+            return bool(mask & (IN | ERR | HUP))
+        # select(2) of Linux counts a hang-up as readable only: a sender whose peer has shut down
+        # both ways, and whose buffer is full, cannot be told.
+        return bool(mask & (OUT | ERR | (0 if self.by_select else HUP)))
 
     # -- At the end
 
