@@ -78,6 +78,8 @@ _PHRASES: Final = (
     ("sendall", "shutdown"),
     ("sendall", "close"),
     ("send", "send", "wait_writable"),
+    ("shutdown", "close"),
+    ("wait_readable", "recv"),
 )
 
 _OUTSIDE: Final = (
@@ -114,7 +116,7 @@ def draw(rnd: Random, backend: str, dialect: str) -> Program:
         begin = (
             tuple(_step(rnd, name) for name in first) if not number or rnd.random() < 0.2 else ()
         )
-        tasks.append(begin + _steps(rnd, then, rnd.randint(1, 8), depth=2))
+        tasks.append(begin + _steps(rnd, then, rnd.randint(1, rnd.choice((2, 8))), depth=2))
     outside: list[Steps] = []
     while rnd.random() < (0.3, 0.4)[many] and len(outside) < 2:
         names = (*_OUTSIDE, *(name for name in then if name.startswith("peer")))

@@ -267,7 +267,7 @@ class _Play:
     def _close(self) -> None:
         """Close everything, and see that nothing is left."""
         world, context = self.world, self.context
-        world.closing = True
+        world.closing = self.steps.closed = True
         context.close()
         for what in ("task", "timer", "descriptor"):
             if count := getattr(context, f"{what}_count"):

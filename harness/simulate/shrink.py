@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: A program with so few switches is also tried with all of them earlier, by less than so many points:
+#: what is left out in front of a switch moves it.
+_FEW, _EARLIER = 4, 16
+
 #: Attempts at most.
 BUDGET = 3_000
 
@@ -87,6 +91,20 @@ def _smaller(program: Program) -> Iterator[Program]:
             yield replace(program, switches=switches)
     for seed in range(min(program.seed, 3)):
         yield replace(program, seed=seed)
+    if 0 < len(program.switches) <= _FEW:
+        yield from _moved(program)
+
+
+def _moved(program: Program) -> Iterator[Program]:
+    """Yield programs with a step or a task less, and the switches as much earlier as that may make."""
+    for name in ("tasks", "outside"):
+        lists: tuple[Steps, ...] = getattr(program, name)
+        fewer = [*_fewer(lists), *_one_changed(lists, _fewer)]
+        for one in fewer:
+            for earlier in range(1, _EARLIER):
+                switches = tuple(number - earlier for number in program.switches)
+                if min(switches) > 0:
+                    yield replace(_with(program, name, one), switches=switches)
 
 
 def _with(program: Program, name: str, value: Any) -> Program:

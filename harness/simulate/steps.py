@@ -63,6 +63,7 @@ class StepPlayer:
         self.timers: list[Timer] = []
         self.posted = self.ran = self.provoked = 0
         self.listeners = 0
+        self.closed = False  # the context is being closed, and runs no posted call any more
 
     # -- Lists of steps
 
@@ -437,6 +438,10 @@ class StepPlayer:
         if self.world.alone and number != self.ran:
             self.world.find("in-order", f"posted call {number} ran as number {self.ran}")
         self.world.tell("posted call", number)
+        if self.closed:
+            self.world.find(
+                "close-drops-calls", f"posted call {number} ran while the context closed"
+            )
         for step in steps:
             self.plain(step)
 

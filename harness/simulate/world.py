@@ -14,18 +14,27 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from reactor import BusyError, Cause, ClosedError, IncompleteReadError, OperationCancelled
+from reactor import (
+    BusyError,
+    Cause,
+    ClosedError,
+    IncompleteReadError,
+    OperationCancelled,
+    Task,
+)
 
 from ..kernel.description import ERR, HUP, IN, OUT
+from ..kernel.nemesis import Spurious
 from ..kernel.tcpstate import TcpState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reactor import Acceptor, CancelScope, IoContext, StreamSocket, Task
+    from reactor import Acceptor, CancelScope, IoContext, StreamSocket
 
     from ..kernel import Kernel, SimulatedSocket
     from ..kernel.endpoint import Endpoint
+    from ..kernel.nemesis import Fault
 
 #: What a poller may be late by: poll and epoll count milliseconds, and EVFILT_TIMER too.
 LATE_S: Final = 0.0021
@@ -200,7 +209,11 @@ class Pending:
     marks: set[Cause] = field(default_factory=set)
 
     def __str__(self) -> str:
-        return f"{self.what}{'' if self.target is None else f' of {self.target}'}"
+        if isinstance(self.target, End | Listener):
+            return f"{self.what} of {self.target}"
+        if isinstance(self.target, Task):
+            return f"{self.what} of {self.target.name}"
+        return self.what
 
 
 class World:
@@ -339,6 +352,10 @@ class World:
         self._errors_told(pending, None)
         if isinstance(pending.target, End):
             self._moved(pending, result)
+        told = any(isinstance(rule, Spurious) for rule in self._struck())
+        looked = self.alone and pending.what.startswith("wait_") and not told
+        if looked and not self._could_go_on(pending):
+            self.find("ready-means-ready", f"{pending} ended, and it would still have to wait")
         self._in_order(pending)
 
     def cancelled(self, pending: Pending, error: OperationCancelled) -> None:
@@ -378,6 +395,8 @@ class World:
         elif isinstance(error, ClosedError):
             if not pending.target.closed:
                 self.find("no-error-unasked", f"{pending} was closed, and nobody had closed it")
+            elif pending.certain:
+                self.find("close-cancels", f"{pending} was pending when it was closed: {error}")
         elif isinstance(error, OSError):
             self._errors_told(pending, error.errno)
         else:
@@ -392,14 +411,16 @@ class World:
         endpoint = getattr(pending.target, "endpoint", None)
         return [] if endpoint is None else endpoint.failures[pending.known :]
 
+    def _struck(self) -> list[Fault]:
+        return [] if self.kernel.nemesis is None else self.kernel.nemesis.struck
+
     def _errors_told(self, pending: Pending, code: int | None) -> None:
         """Compare the error that was told with those that the kernel gave."""
         given = [(name, one) for name, one in self._failures(pending) if name not in _BESIDE]
-        struck = [] if self.kernel.nemesis is None else self.kernel.nemesis.struck
         if code is not None:
             names = {errno.errorcode.get(code, "")}
             known = code in {one for _, one in given} or names & {
-                getattr(rule, "code", "") for rule in struck
+                getattr(rule, "code", "") for rule in self._struck()
             }
             if not known:
                 self.find("no-error-unasked", f"{pending} failed with {names}, which no call gave")
@@ -427,7 +448,7 @@ class World:
                 if pending.what != "send" and result != pending.size:
                     self.find("bytes-counted", f"{pending} of {pending.size} bytes said {result}")
             return
-        if pending.what.startswith("wait"):
+        if pending.what == "wait_readable":
             return
         self._count_of(pending, len(result), result)
         if len(result) > pending.size:
