@@ -233,7 +233,11 @@ class _Play:
             # What is shielded, or joins itself in a circle, waits on.
             kernel.sleep(lambda: self.over or world.findings, _GRACE, "everything to end")
         world.closing = True
-        self.context.stop()
+        if self.program.end == "close":
+            self.steps.closed = True
+            self.context.close()  # while others are in `run`
+        else:
+            self.context.stop()
         if not kernel.sleep(lambda: self.over or world.findings, _GRACE, "run to stop"):
             world.find("stop-stops", f"run goes on: {self.context.dump()}")
         self._give_up()
