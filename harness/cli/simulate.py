@@ -74,8 +74,10 @@ class _Run:
                 self._search(tally, count=self._options.programs or _PROGRAMS)
             return
         end = self._begin + 60 * minutes
+        for tally in self.tallies:  # however short the time
+            self._search(tally, count=1)
         while (left := end - time.monotonic()) > 0:
-            # The group that has had least; a turn each, so that all have had some when it is over.
+            # The group that has had least, for a turn.
             tally = min(self.tallies, key=lambda one: one.seconds)
             self._search(tally, seconds=min(_TURN_S, left, 60 * minutes / len(self.tallies)))
 

@@ -10,7 +10,7 @@ from .. import environment
 from ..errors import HarnessError
 from .player import Outcome, play
 from .program import Program, ProgramError, from_data, script
-from .world import Finding
+from .things import Finding
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,11 +14,12 @@ from ..kernel.kernel import EPOCH, RunawayError
 from ..kernel.nemesis import Nemesis, Preempt
 from ..kernel.threads import AbandonedError, DeadlockError
 from .steps import Provoked, StepPlayer
-from .world import Finding, World
+from .world import World
 
 if TYPE_CHECKING:
     from ..kernel.threads import VirtualThread
     from .program import Program, Steps
+    from .things import Finding
 
 #: Calls that a program may make; one that makes more spins.
 LIMIT: Final = 20_000

@@ -252,7 +252,7 @@ def test_a_finding_is_saved_and_replayed(command, tmp_path, early):
 
 
 def test_minutes_go_round_the_groups(command, tmp_path):
-    code, out, _ = command("simulate", "--minutes", 0.01, "--seed", 1, "--out", tmp_path, "--json")
+    code, out, _ = command("simulate", "--minutes", 1e-6, "--seed", 1, "--out", tmp_path, "--json")
     assert code == 0
     assert all(one["programs"] for one in json.loads(out)["groups"])
 
