@@ -37,6 +37,9 @@ _MOVE: Final = (
 )
 _LOOK: Final = ("wait_readable", "wait_writable")
 _END: Final = ("cancel", "close", "shutdown", "cancel_task", "cancel_scope")
+_ENDING: Final = {*_END, "close_listener", "cancel_listener", "peer_reset", "reopen", "stop"} - {
+    "shutdown"
+}
 _TIME: Final = ("sleep", "sleep", "sleep_until", "timer_wait", "timer_set", "timer_cancel", "busy")
 _WORK: Final = ("post", "spawn", "join", "stop", "fail", "in_thread")
 _PEER: Final = ("peer_send", "peer_send", "peer_recv", "peer_shutdown", "peer_close", "peer_reset")
@@ -109,6 +112,8 @@ def draw(rnd: Random, backend: str, dialect: str) -> Program:
     """
     theme = rnd.choice(tuple(THEMES))
     first, then = THEMES[theme]
+    if rnd.random() < 0.3:  # in peace, so that more is sent and received
+        then = tuple(name for name in then if name not in _ENDING)
     threads = rnd.choice((1, 1, 1, 1, 2, 2, 3))
     many = threads > 1
     tasks = []
@@ -143,7 +148,7 @@ def _steps(rnd: Random, names: Sequence[str], count: int, *, depth: int) -> Step
     found: list[Step] = []
     phrases = [phrase for phrase in _PHRASES if set(phrase) <= set(names)]
     for _ in range(count):
-        if phrases and rnd.random() < 0.1:
+        if phrases and rnd.random() < 0.15:
             number = rnd.randrange(4)
             found += (_step(rnd, name)._replace(a=number) for name in rnd.choice(phrases))
         elif depth and rnd.random() < 0.12:

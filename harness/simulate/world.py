@@ -184,7 +184,7 @@ class World:
             self._moved(pending, result)
         told = any(isinstance(rule, Spurious) for rule in self._struck())
         looked = self.alone and pending.what.startswith("wait_") and not told
-        if looked and not self._could_go_on(pending):
+        if looked and not self._could_go_on(pending, told=False):
             self.find("ready-means-ready", f"{pending} ended, and it would still have to wait")
         self._in_order(pending)
 
@@ -348,7 +348,8 @@ class World:
         pending.overdue = now if pending.overdue is None else pending.overdue
         return now - pending.overdue > self.late
 
-    def _could_go_on(self, pending: Pending) -> bool:
+    def _could_go_on(self, pending: Pending, *, told: bool = True) -> bool:
+        """Whether the kernel would let it end now; `told`, only if its poller can say so."""
         target: Any = pending.target
         if pending.what == "join":
             return bool(target.done)
@@ -369,7 +370,7 @@ class World:
             return bool(mask & (IN | ERR | HUP))
         # select(2) of Linux counts a hang-up as readable only: a sender whose peer has shut down
         # both ways, and whose buffer is full, cannot be told.
-        return bool(mask & (OUT | ERR | (0 if self.by_select else HUP)))
+        return bool(mask & (OUT | ERR | (0 if self.by_select and told else HUP)))
 
     # -- At the end
 
