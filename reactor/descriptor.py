@@ -90,9 +90,13 @@ class Slot:
         self.op = IoOperation(self)
 
     def believe(self) -> None:
-        """Believe in readiness again, after an attempt that failed for another reason than the socket."""
+        """Believe in readiness again, after an attempt that failed for another reason than the socket.
+
+        Not of a closed one: the number may be somebody else's.
+        """
         with self.descriptor.scheduler.mutex:
-            self.edges += 1
+            if not self.closed:
+                self.edges += 1
 
 
 class IoOperation(Operation):
@@ -246,11 +250,11 @@ class Descriptor:
         self.registered = True
         self.read.watched = self.write.watched = backend.edge_triggered
 
-    def nudge(self, direction: int) -> None:
-        """Have a parked operation look for itself, after something the poller may not report."""
+    def nudge(self, events: int) -> None:
+        """Have parked operations look for themselves, after something the poller may not report."""
         with self.scheduler.mutex:
             if not self.closed:
-                deliver([(self, direction)])
+                deliver([(self, events)])
                 if self.scheduler.level:
                     self.scheduler.backend.interest_changed(self)
                 self.scheduler.wake()
@@ -301,13 +305,18 @@ class Descriptor:
         (`Slot.seen`), and `close` says that it may not before it looks whether somebody is calling;
         so one of the two sees the other.
 
+        A call that was under way when the descriptor was closed may have noted, after `close` did, how
+        far it has seen: that is put right here too.
+
         Errors of close(2) are not reported: the number is gone all the same, and FreeBSD answers
         ECONNRESET when the peer has reset the connection (libuv 9051126b5).
         """
         with self.scheduler.mutex:
-            for slot in (self.read, self.write):
-                if slot.calling and slot.op.state is IDLE:
-                    return
+            slots = self.read, self.write
+            for slot in slots:
+                slot.seen = slot.edges
+            if any(slot.calling and slot.op.state is IDLE for slot in slots):
+                return
             if self.gone:
                 return
             self.gone = True

@@ -61,16 +61,17 @@ class CancelScope:
         self.cancelled_caught = False
 
     @classmethod
-    def _for_task(cls, task: Task[Any], parent: CancelScope | None) -> CancelScope:
-        """Make the scope that a whole task runs in; below `parent` when a group spawned it."""
+    def _for_task(cls, task: Task[Any], parent: CancelScope | None) -> None:
+        """Give a task the scope that it runs in; below `parent` when a group spawned it."""
         scope = cls()
         scope._task = task
+        # Before anybody can reach the task through its parent.
+        task.root = task.scope = scope
         if parent is not None:
             with task.scheduler.mutex:
                 scope.parent = parent
                 parent._children[scope] = None
                 task.interrupted = scope.reached()
-        return scope
 
     @property
     def deadline(self) -> float:
@@ -163,8 +164,8 @@ class CancelScope:
             self._detach()
             assert self.parent is not None
             task.scope = self.parent
-            outer = self.parent.reached()
-            task.interrupted = outer
+            self._refresh(task)  # it may have been a shield
+            outer = task.interrupted
         absorbed = (
             self.cancel_called
             and not outer

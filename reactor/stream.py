@@ -268,10 +268,10 @@ class StreamSocket(SocketBase):
         except OSError as exc:
             if exc.errno != errno.ENOTCONN or not self._connected_once:
                 raise
-        if how != socket.SHUT_WR:
-            # Some kqueues do not report one's own shutdown (libcoro PR 422): let a parked
-            # receive look for itself.
-            self._descriptor.nudge(READ)
+        # Some kqueues do not report one's own shutdown (libcoro PR 422): let what is parked look for
+        # itself.
+        ended = (0 if how == socket.SHUT_WR else READ) | (0 if how == socket.SHUT_RD else WRITE)
+        self._descriptor.nudge(ended)
 
     # -- Nothing to do, but still a suspension point for a cancelled scope
 

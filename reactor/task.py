@@ -95,7 +95,9 @@ class Task(Generic[T]):
         self._error: BaseException | None = None
         self._joiners = WaitList(scheduler, f"task {name}")
         self._on_done = on_done
-        self.root = self.scope = CancelScope._for_task(self, parent)
+        self.root: CancelScope
+        self.scope: CancelScope
+        CancelScope._for_task(self, parent)
 
     def __repr__(self) -> str:
         state = "cancelled" if self.cancelled else "done" if self.done else "running"

@@ -14,7 +14,7 @@ from ..environment import version
 from ..kernel import DIALECTS
 from ..model import BROKEN
 from ..world import GROUNDS
-from . import backends, catalogue, diverge, explore, mutants, run, trace
+from . import backends, catalogue, diverge, explore, mutants, run, simulate, trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -141,6 +141,27 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="folder of mutants.json, by default reports/mutants; an interrupted run goes on there",
     )
     made.add_argument("--fresh", action="store_true", help="do not go on from an interrupted run")
+    made.add_argument("--json", action="store_true", help="print it as JSON")
+
+    made = add("simulate", "play generated programs on the simulated kernel, with faults")
+    made.set_defaults(verb=simulate.main)
+    made.add_argument("--backend", metavar="NAME", help="only this poller; by default all")
+    made.add_argument("--dialect", metavar="NAME", help="only this kernel; by default all")
+    made.add_argument("--programs", type=int, metavar="N", help="of each group; by default 1000")
+    made.add_argument("--minutes", type=float, metavar="N", help="in all, instead")
+    made.add_argument("--seed", type=int, metavar="N", help="to draw them from; random")
+    made.add_argument(
+        "--out",
+        type=Path,
+        default=Path("reports/simulate"),
+        metavar="DIR",
+        help="where findings are saved, by default reports/simulate",
+    )
+    made.add_argument("--json", action="store_true", help="print it as JSON")
+
+    made = add("replay", "play a saved program of `simulate` again")
+    made.set_defaults(verb=simulate.main_replay)
+    made.add_argument("file", type=Path, metavar="FILE", help="that `simulate` saved")
     made.add_argument("--json", action="store_true", help="print it as JSON")
     return parser.parse_args(argv)
 

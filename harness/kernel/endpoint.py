@@ -27,6 +27,9 @@ class Endpoint(Description):
         error: SO_ERROR, told once.
         name, peer_name: the addresses, in the form that `socket.socket` has.
         options: what setsockopt set, by level and option.
+        bytes_sent, bytes_received: what calls of this side have moved.
+        failures: what calls of this side failed with, other than that they would block: the call
+            and the errno, as SO_ERROR told it too.
     """
 
     kind = "socket"
@@ -42,6 +45,8 @@ class Endpoint(Description):
         self.linger_zero = False
         self.was_reset = False
         self.options: dict[tuple[int, int], Any] = {}
+        self.bytes_sent = self.bytes_received = 0
+        self.failures: list[tuple[str, int]] = []
 
     # -- Errors and options
 
@@ -59,7 +64,10 @@ class Endpoint(Description):
         """getsockopt(2), for integers."""
         if level == socket.SOL_SOCKET:
             if option == socket.SO_ERROR:
-                return self.take_error()
+                code = self.take_error()
+                if code:
+                    self.failures.append(("so_error", code))
+                return code
             if option == socket.SO_TYPE:
                 return self.type
             if option == socket.SO_SNDBUF:

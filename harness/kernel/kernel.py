@@ -16,7 +16,9 @@ from .dialects import DIALECTS, Dialect
 from .threads import Baton, VirtualThread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from .nemesis import Fault, Nemesis
 
 #: The clock starts here, in seconds: not at zero, where a forgotten start time would not show.
 EPOCH: Final = 1_000
@@ -24,6 +26,10 @@ EPOCH: Final = 1_000
 _NANO: Final = 1_000_000_000
 #: How many of the latest trace lines are kept as text.
 _KEPT: Final = 10_000
+
+
+class RunawayError(RuntimeError):
+    """More calls have been made than `Kernel.limit` allows."""
 
 
 class Timer:
@@ -56,6 +62,11 @@ class Kernel:
         nofile: may be changed at any time, as setrlimit(2) does.
         busy_ns: nanoseconds that the calls took so far.
         trace: the latest calls that were made, as text.
+        calls: how many lines the trace has had.
+        limit: of `calls`; a program that spins ends there, with `RunawayError`.
+        nemesis: makes rare events happen; None for none.
+        on_idle: called whenever every thread waits, before the clock moves; it may not wait, and
+            returns whether to look again who can run.
 
     Raises:
         ValueError: there is no such dialect.
@@ -83,6 +94,11 @@ class Kernel:
         self._call_ns = call_ns
         self.baton = Baton(self, slice_calls)
         self.trace: deque[str] = deque(maxlen=_KEPT)
+        self.calls = 0
+        self.limit = math.inf
+        self.nemesis: Nemesis | None = None
+        self.on_idle: Callable[[], bool] = bool
+        self._wall_ahead = 0.0
         self._digest = hashlib.blake2b(digest_size=16)
         self._timers: list[tuple[int, int, Timer]] = []
         self._order = itertools.count()
@@ -166,6 +182,14 @@ class Kernel:
         """Return the virtual time in seconds."""
         return self.now / _NANO
 
+    def wall_clock(self) -> float:
+        """Return the time of day in seconds, which nothing that waits may follow."""
+        return self.monotonic() + self._wall_ahead
+
+    def set_wall_clock(self, seconds: float) -> None:
+        """Set the time of day so many seconds ahead, as clock_settime(2) and NTP do."""
+        self._wall_ahead += seconds
+
     def at(self, due: int, action: Callable[[], None]) -> Timer:
         """Call `action` when the clock shows `due`, in nanoseconds."""
         timer = Timer(due, action)
@@ -196,6 +220,26 @@ class Kernel:
     def advance(self, seconds: float) -> None:
         """Move the clock forward, as a busy thread does."""
         self.move_clock(self.now + math.ceil(seconds * _NANO))
+
+    # -- Rare events
+
+    def enter(self, call: str, description: Description | None = None) -> Sequence[Fault]:
+        """A system call begins; returns the rules of the nemesis that it has to follow.
+
+        Raises:
+            OSError: it fails by one of them.
+        """
+        return () if self.nemesis is None else self.nemesis.enter(call, description)
+
+    def strike(self, rule: Fault) -> None:
+        """A call follows a rule of the nemesis."""
+        if self.nemesis is not None:
+            self.nemesis.strike(rule)
+
+    def point(self, name: str) -> None:
+        """A thread is where it may be pre-empted."""
+        if self.nemesis is not None:
+            self.nemesis.point(name)
 
     # -- Threads
 
@@ -228,7 +272,14 @@ class Kernel:
     # -- The trace
 
     def record(self, call: str, *detail: object) -> None:
-        """Write one line of the trace: a call has been made, and took its time."""
+        """Write one line of the trace: a call has been made, and took its time.
+
+        Raises:
+            RunawayError: there are too many.
+        """
+        self.calls += 1
+        if self.calls > self.limit:
+            raise RunawayError(f"more than {self.limit} calls")
         line = f"{self.now} {self.baton.current().name} {call} {' '.join(map(repr, detail))}"
         self.trace.append(line)
         self._digest.update(line.encode() + b"\n")

@@ -6,18 +6,23 @@ import errno
 import os
 import socket
 import struct
+import zlib
 from typing import TYPE_CHECKING, Any
 
 from .datagram import DatagramSocket
 from .description import fail
 from .endpoint import Endpoint
 from .local import UnixSocket, join
+from .nemesis import Interrupt, Short
 from .tcp import TcpSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from .kernel import Kernel
+    from .nemesis import Fault
+
+    Rules = Sequence[Fault]
 
 #: Bits of the socket type that are not its type (socket(2)); elsewhere they do not exist.
 _TYPE_FLAGS = getattr(socket, "SOCK_NONBLOCK", 0) | getattr(socket, "SOCK_CLOEXEC", 0)
@@ -30,6 +35,12 @@ _MOST = 8 << 20
 
 #: Buffers that one call takes at most: IOV_MAX of Linux, macOS and the BSDs.
 _IOV_MAX = 1024
+
+#: So many bytes are written into the trace as they are.
+_TOLD = 16
+
+#: Calls that a nemesis knows by the name of another.
+_KINDS = {"recvfrom": "recv", "recv_into": "recv", "recvmsg_into": "recv", "sendto": "send"}
 
 
 def new_endpoint(kernel: Kernel, family: int, kind: int) -> Endpoint:
@@ -149,16 +160,18 @@ class SimulatedSocket:
         """Tell whether calls wait."""
         return self._timeout != 0
 
-    def _call(self, name: str, attempt: Callable[[], Any], ready: Callable[[], object]) -> Any:
+    def _call(self, name: str, attempt: Callable[[Rules], Any], ready: Callable[[], object]) -> Any:
         """Make a call, again and again when it blocks and may."""
         kernel, fd = self._kernel, self._number()
         deadline = None if not self._timeout else kernel.monotonic() + self._timeout
         while True:
             try:
-                result = attempt()
+                result = attempt(kernel.enter(_KINDS.get(name, name), self._endpoint))
             except OSError as exc:
                 kernel.record(name, fd, exc.errno)
                 would_block = exc.errno in {errno.EAGAIN, errno.EINPROGRESS}
+                if not would_block and exc.errno is not None:
+                    self._endpoint.failures.append((name, exc.errno))
                 if not would_block or self._timeout == 0:
                     raise
                 # CPython waits with poll(2) and its timeout, and asks again.
@@ -185,7 +198,7 @@ class SimulatedSocket:
     def accept(self) -> tuple[SimulatedSocket, Any]:
         """accept(2)."""
 
-        def attempt() -> int:
+        def attempt(_: Rules) -> int:
             self._kernel.check_room()
             return self._kernel.allocate(self._endpoint.accept())
 
@@ -202,7 +215,7 @@ class SimulatedSocket:
         endpoint = self._endpoint
         begun = False
 
-        def attempt() -> None:
+        def attempt(rules: Rules) -> None:
             nonlocal begun
             if begun:
                 if endpoint.connecting():
@@ -215,8 +228,13 @@ class SimulatedSocket:
             except BlockingIOError as exc:
                 begun = exc.errno == errno.EINPROGRESS
                 if begun and self._timeout != 0 and not endpoint.connecting():
-                    attempt()
+                    attempt(rules)
                     return
+                if begun and self._timeout == 0:
+                    for rule in rules:
+                        if isinstance(rule, Interrupt):
+                            self._kernel.strike(rule)
+                            raise fail(errno.EINTR) from None
                 raise
 
         self._call("connect", attempt, lambda: not endpoint.connecting())
@@ -252,10 +270,26 @@ class SimulatedSocket:
 
     def send(self, data: Any, flags: int = 0, /) -> int:
         """send(2)."""
-        payload = bytes(memoryview(data).cast("B")[:_MOST])
+        return self._send("send", bytes(memoryview(data).cast("B")[:_MOST]), flags, None)
+
+    def _send(self, name: str, data: bytes, flags: int, address: Any) -> int:
         endpoint = self._endpoint
-        sent: int = self._call("send", lambda: endpoint.send(payload, flags), endpoint.can_write)
+
+        def attempt(rules: Rules) -> int:
+            return endpoint.send(self._cut(rules, data), flags, address)
+
+        sent: int = self._call(name, attempt, endpoint.can_write)
+        endpoint.bytes_sent += sent
         return sent
+
+    def _cut(self, rules: Rules, data: bytes) -> bytes:
+        """Return what a send takes of `data`: all, unless a rule says less; a datagram goes whole."""
+        for rule in rules:
+            stream = self.type == socket.SOCK_STREAM
+            if isinstance(rule, Short) and stream and len(data) > rule.size:
+                self._kernel.strike(rule)
+                return data[: rule.size]
+        return data
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
         """Send all of it."""
@@ -266,12 +300,7 @@ class SimulatedSocket:
     def sendto(self, data: Any, *args: Any) -> int:
         """sendto(2): ``(data, address)`` or ``(data, flags, address)``."""
         flags, address = (0, *args) if len(args) == 1 else args
-        payload = bytes(data)
-        endpoint = self._endpoint
-        sent: int = self._call(
-            "sendto", lambda: endpoint.send(payload, flags, address), endpoint.can_write
-        )
-        return sent
+        return self._send("sendto", bytes(data), flags, address)
 
     def sendmsg(
         self,
@@ -328,9 +357,21 @@ class SimulatedSocket:
         if size < 0:
             raise ValueError(f"negative buffersize in {name}")
         endpoint = self._endpoint
-        found: tuple[bytes, Any] = self._call(
-            name, lambda: endpoint.receive(size, flags), endpoint.can_read
-        )
+
+        def attempt(rules: Rules) -> tuple[bytes, Any]:
+            for rule in rules:
+                stream = self.type == socket.SOCK_STREAM and not flags
+                if isinstance(rule, Short) and stream and size > rule.size:
+                    found = endpoint.receive(rule.size, flags)
+                    self._kernel.strike(rule)
+                    if isinstance(endpoint, TcpSocket):
+                        endpoint.wake_readers()  # the rest arrives
+                    return found
+            return endpoint.receive(size, flags)
+
+        found: tuple[bytes, Any] = self._call(name, attempt, endpoint.can_read)
+        if not flags & socket.MSG_PEEK:
+            endpoint.bytes_received += len(found[0])
         return found
 
     # -- Options
@@ -381,5 +422,8 @@ def unlink(kernel: Kernel, path: str | os.PathLike[str]) -> None:
 
 
 def _short(result: Any) -> Any:
-    """Write a result into the trace: bytes as they are, a pair without what cannot be compared."""
-    return result[0] if isinstance(result, tuple) else result
+    """Write a result into the trace: a few bytes as they are, a pair without what cannot be compared."""
+    value = result[0] if isinstance(result, tuple) else result
+    if isinstance(value, bytes) and len(value) > _TOLD:
+        return f"{len(value)} bytes, crc32 {zlib.crc32(value):08x}"
+    return value

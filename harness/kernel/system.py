@@ -100,6 +100,7 @@ class SimulatedSystem(System):
 
     def socket(self, family: int, kind: int, proto: int = 0) -> Any:
         """Open a non-blocking socket."""
+        self.kernel.enter("socket")
         if self.has("sock_nonblock"):
             kind |= socket.SOCK_NONBLOCK  # type: ignore[attr-defined,unused-ignore]
         return self.adopt(SimulatedSocket(self.kernel, family, kind, proto))  # type: ignore[arg-type]  # the same interface, not the same class
@@ -180,7 +181,11 @@ class SimulatedSystem(System):
 
     def write(self, fd: int, data: bytes) -> int:
         """write(2)."""
+        rules = self.kernel.enter("wake")
         size = self.kernel.get(fd).write(bytes(data))
+        if rules:  # `Full`: whoever reads finds something all the same
+            self.kernel.strike(rules[0])
+            raise fail(errno.EAGAIN)
         self.kernel.record("write", fd, size)
         return size
 

@@ -147,6 +147,8 @@ class TcpSocket(TcpState):
         listener.queue.append(child)
         self.wake()
         listener.wake_readers()
+        if self.shut & SHUT_SEND:
+            self._finish()
 
     # -- Sending
 
@@ -280,6 +282,10 @@ class TcpSocket(TcpState):
         self.peer = None
         self.wake()
 
+    def break_off(self, code: int) -> None:
+        """The connection ends with an error that nobody sent, such as ETIMEDOUT."""
+        self._reset(code)
+
     # -- Ending
 
     def shutdown(self, how: int) -> None:
@@ -288,6 +294,10 @@ class TcpSocket(TcpState):
         if not 0 < how <= SHUT_BOTH:
             raise fail(errno.EINVAL)
         bsd = self.kernel.dialect.bsd
+        if self.state is State.SYN_SENT and bsd:
+            self.shut |= how  # tcp_usrclosed: FIN follows when the connection is there (TF_NEEDFIN)
+            self.wake((IN if how & SHUT_RECEIVE else 0) | (OUT if how & SHUT_SEND else 0))
+            return
         if self.progress is Progress.CONNECTING and not bsd:
             failed = self.state is State.CLOSED
             self.progress = Progress.BROKEN if failed else Progress.CONNECTED

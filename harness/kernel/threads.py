@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,6 +27,47 @@ T = TypeVar("T")
 
 class DeadlockError(RuntimeError):
     """Every thread of a simulated kernel waits, and nothing is left that could wake one."""
+
+
+class AbandonedError(BaseException):
+    """The threads of a simulated kernel were ended from outside."""
+
+
+def _always() -> bool:
+    return True
+
+
+class _Worker:
+    """A real thread that runs one function after the other: to start one costs more than a program."""
+
+    _idle: ClassVar[list[_Worker]] = []
+
+    def __init__(self) -> None:
+        self._wanted = threading.Lock()
+        self._wanted.acquire()
+        self._function: Callable[[], object] = bool
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    @classmethod
+    def run(cls, function: Callable[[], object]) -> None:
+        """Run `function`, which raises nothing, on a thread that has nothing else to do."""
+        try:
+            worker = cls._idle.pop()
+        except IndexError:
+            worker = cls()
+        worker._function = function
+        worker._wanted.release()
+
+    def _serve(self) -> None:
+        while True:
+            self._wanted.acquire()
+            self._function()
+            self._function = bool
+            self._idle.append(self)
+
+
+# The threads are not there in a forked child.
+os.register_at_fork(after_in_child=_Worker._idle.clear)
 
 
 class VirtualThread:
@@ -48,6 +90,8 @@ class VirtualThread:
         self.deadline: int | None = None
         self.what = ""
         self.came = False
+        self.gone = threading.Lock()
+        self.gone.acquire()
         self.doomed: str | None = None
         self.raised: BaseException | None = None
 
@@ -78,9 +122,11 @@ class Baton:
     def __init__(self, kernel: Kernel, slice_calls: int = 0) -> None:
         self._kernel = kernel
         self._local = threading.local()
+        self.point = kernel.point
         self._idents = 0
         self._slice = slice_calls
         self._left = slice_calls
+        self._ended = False
         self.threads: list[VirtualThread] = []
 
     def _new(self, name: str) -> VirtualThread:
@@ -112,15 +158,19 @@ class Baton:
             thread.gate.acquire()
             self._local.thread = thread
             try:
-                function()
+                if not self._ended:
+                    function()
             except BaseException as exc:  # noqa: BLE001 - handed to who joins
                 thread.raised = exc
             thread.done = True
             self.threads.remove(thread)
-            if self.threads:
-                self._next().gate.release()
+            gate = thread.gone
+            if self.threads and not self._ended:
+                gate = self._next().gate
+            del self._local.thread
+            gate.release()
 
-        threading.Thread(target=body, name=name, daemon=True).start()
+        _Worker.run(body)
         return thread
 
     def sleep(self, ready: Callable[[], object], deadline: int | None, what: str) -> bool:
@@ -131,17 +181,24 @@ class Baton:
 
         Raises:
             DeadlockError: everybody waits, for ever.
+            AbandonedError: `end` was called.
         """
         me = self.current()
+        if self._ended:
+            raise AbandonedError
         me.ready, me.deadline, me.what = ready, deadline, what
-        chosen = self._next()
+        self._hand_over(me, self._next())
+        return me.came
+
+    def _hand_over(self, me: VirtualThread, chosen: VirtualThread) -> None:
         if chosen is not me:
             chosen.gate.release()
             me.gate.acquire()
+        if self._ended:
+            raise AbandonedError
         if me.doomed is not None:
             doomed, me.doomed = me.doomed, None
             raise DeadlockError(doomed)
-        return me.came
 
     def sleep_for(self, ready: Callable[[], object], timeout: float | None, what: str) -> bool:
         """As `sleep`, for `timeout` seconds; None for ever."""
@@ -151,7 +208,36 @@ class Baton:
 
     def pass_on(self) -> None:
         """Let another thread run, if one can."""
-        self.sleep(lambda: True, None, "its turn")
+        self.sleep(_always, None, "its turn")
+
+    def give_way(self, point: str) -> None:
+        """Be pre-empted at `point`: another thread runs, if one can."""
+        me = self.current()
+        now = self._kernel.now
+        others = [
+            thread
+            for thread in self.threads
+            if thread is not me
+            and (
+                thread.ready is None
+                or thread.ready()
+                or (thread.deadline is not None and thread.deadline <= now)
+            )
+        ]
+        if self._ended or not others:
+            return
+        self._kernel.record("pre-empted", point)
+        chosen = self._choose(others)
+        me.ready, me.deadline, me.what = _always, None, f"its turn at {point}"
+        self._hand_over(me, chosen)
+
+    def end(self) -> None:
+        """Throw every other thread out of what it waits for; nothing can wait any more."""
+        me = self.current()
+        self._ended = True
+        for thread in [thread for thread in self.threads if thread is not me]:
+            thread.gate.release()
+            thread.gone.acquire()
 
     def step(self) -> None:
         """The running thread makes a call: with its slice used up, it lets another go on."""
@@ -191,19 +277,23 @@ class Baton:
                 and thread.deadline is not None
                 and thread.deadline <= kernel.now
             ]
-            among = able + late
-            if among:
-                chosen = among[0] if len(among) == 1 else kernel.random.choice(among)
-                chosen.came = chosen in able
-                chosen.ready = None
-                return chosen
+            if able or late:
+                return self._choose(able + late)
             dues = [thread.deadline for thread in self.threads if thread.deadline is not None]
             due = kernel.next_timer()
             if due is not None:
                 dues.append(due)
+            if kernel.on_idle():
+                continue
             if not dues:
                 return self._doom()
             kernel.move_clock(min(dues))
+
+    def _choose(self, among: list[VirtualThread]) -> VirtualThread:
+        chosen = among[0] if len(among) == 1 else self._kernel.random.choice(among)
+        chosen.came = chosen.ready is None or bool(chosen.ready())
+        chosen.ready = None
+        return chosen
 
     def _doom(self) -> VirtualThread:
         """End every wait with an error that says who waits for what; the main thread hears first."""
@@ -224,6 +314,7 @@ class VirtualLock:
     def acquire(self) -> bool:
         """As `threading.Lock.acquire`."""
         self.baton.step()
+        self.baton.point("acquire")
         me = self.baton.current()
         if self._owner is not None:
             self.baton.sleep(self._free, None, f"a lock that {self._owner.name} holds")
@@ -242,6 +333,7 @@ class VirtualLock:
         if self._owner is None:
             raise RuntimeError("release of a lock that nobody holds")
         self._owner = None
+        self.baton.point("release")
 
     __enter__ = acquire
 

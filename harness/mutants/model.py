@@ -16,6 +16,7 @@ SOURCE = Path(reactor.__file__).resolve().parent
 
 SCENARIO = "scenario"
 PROGRAM = "program"
+SIMULATED = "simulated"
 TEST = "test"
 
 
@@ -81,9 +82,10 @@ class Killer:
     """Something that may notice a mutant.
 
     Attributes:
-        kind: `SCENARIO`, `PROGRAM` of the explorer, or `TEST`.
-        name: the scenario's id, the program's name, or what pytest is given, below ``tests/``.
-        spec: the backend of a scenario, with ``*N`` behind it for N threads.
+        kind: `SCENARIO`, `PROGRAM` of the explorer, `SIMULATED` for generated programs, or `TEST`.
+        name: the scenario's id, the program's name, the dialect of a simulated kernel, or what
+            pytest is given, below ``tests/``.
+        spec: the backend of a scenario, with ``*N`` behind it for N threads, or of generated programs.
     """
 
     kind: str
@@ -107,6 +109,11 @@ BYSTANDER = scenario("partial.zero-byte-recv")
 def program(name: str) -> Killer:
     """Name a program of the explorer."""
     return Killer(PROGRAM, name)
+
+
+def simulated(backend: str, dialect: str) -> Killer:
+    """Name generated programs on the simulated kernel."""
+    return Killer(SIMULATED, dialect, backend)
 
 
 def test(name: str) -> Killer:

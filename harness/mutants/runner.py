@@ -22,7 +22,7 @@ from reactor.system import System
 from ..lines import Lines
 from ..scenario import load
 from . import model
-from .model import BYSTANDER, PROGRAM, SCENARIO, TEST, Killer, Mutant, MutantError
+from .model import BYSTANDER, PROGRAM, SCENARIO, SIMULATED, TEST, Killer, Mutant, MutantError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,6 +32,9 @@ AIMED_S, SWEPT_S = 5.0, 20.0
 
 #: Schedules of a program at most; for an unbroken one, and for those that are not aimed at a mutant.
 AIMED, CONTROL, SWEPT = 20_000, 200, 2_000
+
+#: Generated programs at most, of an unbroken library too: it must pass the one that noticed.
+PROGRAMS = 3_000
 
 #: A child that says nothing for so many seconds hangs, in what it has begun last.
 SILENCE_S = 100.0
@@ -142,7 +145,7 @@ class Plan:
         """Tell whether a killer can be had here."""
         if killer.kind == TEST:
             return self.root is not None
-        return killer.kind == PROGRAM or can(killer.spec)
+        return killer.kind in {PROGRAM, SIMULATED} or can(killer.spec)
 
     def _properties(self, name: str) -> bool:
         assert self.root is not None
@@ -261,6 +264,7 @@ class Runner:
             "killers": [[one.kind, one.name, one.spec] for one in killers],
             "seconds": seconds,
             "limit": limit,
+            "simulated": PROGRAMS,
             "root": str(self.plan.root),
         }
         for message in self._messages(order):

@@ -7,6 +7,7 @@ when it falls silent.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import reactor
 
 from .. import engine
 from ..model import Status
-from .model import BYSTANDER, PROGRAM, SCENARIO, TEST, Killer, MutantError
+from .model import BYSTANDER, PROGRAM, SCENARIO, SIMULATED, TEST, Killer, MutantError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,6 +85,24 @@ def programs(killers: list[Killer], limit: int, say: Say) -> None:
                 switches=finding.switches,
                 timeline=finding.timeline,
             )
+
+
+def simulated(killers: list[Killer], limit: int, say: Say) -> None:
+    """Play generated programs on the simulated kernel."""
+    from ..simulate.player import play
+    from ..simulate.search import nth
+
+    logging.getLogger("reactor").disabled = True  # accept warns, and many programs make it
+    for killer in killers:
+        for number in range(limit):
+            if not number % 100:
+                say({"begin": _name(killer)})
+            program = nth(SEED, killer.spec, killer.name, number)
+            found = play(program).first
+            if found is not None:
+                detail = f"program {number}: {found.law}: {found.detail}"
+                timeline = play(program, timeline=True).timeline
+                _noticed(say, killer, detail, timeline=timeline[-100:])
 
 
 class _Watch:
@@ -155,7 +174,8 @@ def main(order: dict[str, Any], out: IO[str]) -> int:
 
     Args:
         order: ``folder`` of the copy, ``killers``, ``seconds`` for a scenario, ``limit`` of
-            schedules for a program, and ``root`` of the checkout for tests.
+            schedules for a program, ``simulated`` generated programs, and ``root`` of the checkout
+            for tests.
         out: where to say what happens.
     """
 
@@ -179,6 +199,8 @@ def main(order: dict[str, Any], out: IO[str]) -> int:
                 scenarios(group, order["seconds"], say)
             elif group[0].kind == PROGRAM:
                 programs(group, order["limit"], say)
+            elif group[0].kind == SIMULATED:
+                simulated(group, order["simulated"], say)
             else:
                 tests(group, Path(order["root"]), say)
     except _Noticed:

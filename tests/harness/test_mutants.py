@@ -15,9 +15,19 @@ from harness import mutants
 from harness.cli import main
 from harness.explore import programs
 from harness.mutants import catalogue, model, runner
-from harness.mutants.model import PROGRAM, SCENARIO, TEST, Edit, Killer, Mutant, MutantError
+from harness.mutants.model import (
+    PROGRAM,
+    SCENARIO,
+    SIMULATED,
+    TEST,
+    Edit,
+    Killer,
+    Mutant,
+    MutantError,
+)
 from harness.report import schema_path
 from harness.scenario import load
+from harness.simulate import GROUPS
 from reactor import backends
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,6 +72,8 @@ def test_a_mutant_says_what_it_imitates_and_who_notices(mutant):
             backends.parse(killer.spec.partition("*")[0])
         elif killer.kind == PROGRAM:
             assert killer.name in programs.PROGRAMS
+        elif killer.kind == SIMULATED:
+            assert (killer.spec, killer.name) in GROUPS
         else:
             assert (ROOT / "tests" / killer.name.partition("::")[0]).is_file()
 

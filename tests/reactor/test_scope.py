@@ -599,6 +599,22 @@ def test_a_shield_keeps_the_outside_out(spec, clock):
     run(main, spec, clock)
 
 
+def test_what_was_cancelled_behind_a_shield_does_no_io_after_it(spec):
+    """The budget of inline operations ends with the shield (found by a generated program)."""
+
+    async def main():
+        left, right = StreamSocket.pair()
+        await right.send(b"kept")
+        with CancelScope() as scope:
+            with CancelScope(shield=True):
+                scope.cancel()
+            await left.recv(4)
+        assert scope.cancelled_caught
+        assert await left.recv(4) == b"kept"
+
+    run(main, spec)
+
+
 def test_an_operation_behind_a_shield_is_not_disturbed_while_it_waits(spec, clock):
     async def main():
         with CancelScope(1001.0) as outer:

@@ -12,7 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from ..description import ERR, HUP, IN, READABLE, Description, fail
-from .handle import Handle, number_of, whole_milliseconds
+from .handle import Handle, number_of, unready, wait, whole_milliseconds
 
 if TYPE_CHECKING:
     from ..kernel import Kernel
@@ -126,6 +126,10 @@ class EpollInstance(Description):
         self._ready.extendleft(reversed(taken))
         return found
 
+    def asked(self) -> list[tuple[int, int]]:
+        """Return the numbers that are registered, and for what."""
+        return [(item.fd, item.events) for item in self.registrations.values()]
+
     def released(self) -> None:
         """Forget everything."""
         for item in list(self.registrations.values()):
@@ -161,6 +165,8 @@ class Epoll(Handle):
         self._open()
         number = number_of(fd)
         self._kernel.record(f"epoll_ctl {action}", number, events)
+        if action == "add":
+            self._kernel.enter("register")
         self._instance.control(action, number, events)
 
     def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
@@ -177,9 +183,14 @@ class Epoll(Handle):
             raise ValueError(f"maxevents must be greater than 0, got {maxevents}")
         seconds = whole_milliseconds(None if timeout is None else timeout * 1000)
         instance = self._instance
-        found = instance.collect(maxevents)
-        if not found and seconds != 0:
-            self._kernel.sleep(instance.mask, seconds, f"epoll {self._fd}")
-            found = instance.collect(maxevents)
+        found = wait(
+            self._kernel,
+            lambda most: instance.collect(most or maxevents),
+            instance.mask,
+            seconds,
+            f"epoll {self._fd}",
+            lambda: unready(self._kernel, instance.asked()),
+            in_turn=True,
+        )
         self._kernel.record("epoll_wait", seconds, found)
         return found

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+
+from ..description import IN, OUT
+from ..endpoint import Endpoint
+from ..nemesis import Late, Shuffle, Split, Spurious
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from ..description import Description
     from ..kernel import Kernel
+
+E = TypeVar("E")
 
 _INT_MAX = (1 << 31) - 1
 
@@ -54,6 +62,91 @@ class Handle:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def wait(
+    kernel: Kernel,
+    look: Callable[[int | None], list[E]],
+    ready: Callable[[], object],
+    seconds: float | None,
+    what: str,
+    rumour: Callable[[], E | None],
+    *,
+    in_turn: bool = False,
+) -> list[E]:
+    """What the waits of all pollers have in common, and what a nemesis makes of it.
+
+    Args:
+        kernel: theirs.
+        look: returns what is ready, at most so many.
+        ready: tells whether there is anything.
+        seconds: how long to wait; None for ever.
+        what: is waited for, for people.
+        rumour: returns an event of a socket that is not ready, None without one.
+        in_turn: it may report fewer than there are, in any order.
+    """
+    rules = kernel.enter("wait")
+    if not rules:
+        found = look(None)
+        if not found and seconds != 0:
+            kernel.sleep(ready, seconds, what)
+            found = look(None)
+        kernel.point("waited")
+        return found
+    return _haunted(kernel, look, ready, seconds, what, rumour, rules, in_turn)
+
+
+def _haunted(
+    kernel: Kernel,
+    look: Callable[[int | None], list[E]],
+    ready: Callable[[], object],
+    seconds: float | None,
+    what: str,
+    rumour: Callable[[], E | None],
+    rules: Iterable[Any],
+    in_turn: bool,  # noqa: FBT001 - as `wait` has it
+) -> list[E]:
+    by_kind = {type(rule): rule for rule in rules}
+    split = by_kind.get(Split) if in_turn else None
+    found = look(1 if split else None)
+    told = rumour() if Spurious in by_kind and not found else None
+    if told is not None:
+        kernel.strike(by_kind[Spurious])
+        found.append(told)
+    elif not found and seconds != 0:
+        kernel.sleep(ready, seconds, what)
+        late = by_kind.get(Late)
+        if late is not None and kernel.nemesis is not None:
+            kernel.strike(late)
+            kernel.nemesis.busy += 1
+            kernel.pause(late.seconds)
+            kernel.nemesis.busy -= 1
+        found = look(1 if split else None)
+    if split is not None and found and ready():
+        kernel.strike(split)
+    if in_turn and Shuffle in by_kind and len(found) > 1:
+        kernel.strike(by_kind[Shuffle])
+        kernel.random.shuffle(found)
+    kernel.point("waited")
+    return found
+
+
+def unready(kernel: Kernel, asked: Iterable[tuple[int, int]]) -> tuple[int, int] | None:
+    """Choose a socket that is not ready, of numbers and the bits that they are asked for.
+
+    Returns:
+        The number and one of the bits, None when there is no such socket.
+    """
+    found = [
+        (fd, bit)
+        for fd, events in asked
+        for bit in (IN, OUT)
+        if events & bit
+        and kernel.is_open(fd)
+        and isinstance(description := kernel.get(fd), Endpoint)
+        and not description.mask() & bit
+    ]
+    return kernel.random.choice(found) if found else None
 
 
 def number_of(fd: Any) -> int:

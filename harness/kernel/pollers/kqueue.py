@@ -29,7 +29,7 @@ from reactor.backends.kqueue import (
 
 from ..description import ERR, HUP, IN, OUT, READABLE, Condition, Description, fail
 from ..pipe import PipeWriter
-from .handle import Handle
+from .handle import Handle, unready, wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -320,6 +320,15 @@ class Kqueue(Handle):
                 self._active.append(knote)
         return events
 
+    def _rumour(self) -> Kevent | None:
+        """Return the event of a knote whose socket is not ready."""
+        bits = {FILTER_READ: IN, FILTER_WRITE: OUT}
+        asked = {
+            (fd, bits[which]): knote for (fd, which), knote in self.knotes.items() if which in bits
+        }
+        found = unready(self._kernel, asked)
+        return None if found is None else replace(asked[found].event)
+
     def control(
         self, changelist: Iterable[Any] | None, max_events: int, timeout: float | None = None
     ) -> list[Kevent]:
@@ -338,6 +347,8 @@ class Kqueue(Handle):
             )
             code = 0
             try:
+                if change.flags & EV_ADD and change.filter in _KEYS:
+                    self._kernel.enter("register")
                 self._apply(replace(change, flags=change.flags & ~_SYSTEM))
             except OSError as exc:
                 code = exc.errno or 0
@@ -361,10 +372,15 @@ class Kqueue(Handle):
         cap = kernel.dialect.kevent_cap
         if cap and seconds is not None:
             seconds = min(seconds, cap)
-        events = self._collect(max_events)
-        if not events and seconds != 0:
-            kernel.sleep(self.pending, seconds, f"kqueue {self._fd}")
-            events = self._collect(max_events)
+        events = wait(
+            kernel,
+            lambda most: self._collect(most or max_events),
+            self.pending,
+            seconds,
+            f"kqueue {self._fd}",
+            self._rumour,
+            in_turn=True,
+        )
         kernel.record(
             "kevent",
             seconds,

@@ -6,7 +6,7 @@ import errno
 from typing import TYPE_CHECKING, Any
 
 from ..description import ERR, HUP, IN, NVAL, OUT, PRI, fail
-from .handle import number_of, whole_milliseconds
+from .handle import number_of, unready, wait, whole_milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,15 +71,18 @@ class Poll:
         seconds = whole_milliseconds(timeout)
         # The kernel is given the list as it is now; what is registered meanwhile is not seen.
         wanted = dict(self._wanted)
-        found = self._look(wanted)
-        if not found and seconds != 0:
-            self._busy = True
-            try:
-                numbers = ", ".join(map(str, wanted))
-                self._kernel.sleep(lambda: self._look(wanted), seconds, f"poll of {numbers}")
-            finally:
-                self._busy = False
-            found = self._look(wanted)
+        self._busy = True
+        try:
+            found = wait(
+                self._kernel,
+                lambda _: self._look(wanted),
+                lambda: self._look(wanted),
+                seconds,
+                f"poll of {', '.join(map(str, wanted))}",
+                lambda: unready(self._kernel, wanted.items()),
+            )
+        finally:
+            self._busy = False
         self._kernel.record("poll", seconds, found)
         return found
 
@@ -110,23 +113,33 @@ def select(
     if limit and timeout is not None and timeout > limit:
         raise fail(errno.EINVAL)
 
-    def look() -> tuple[list[Any], list[Any], list[Any]]:
-        first, second, third = (
-            [item for item in items if kernel.get(number_of(item)).mask() & which]
+    def look() -> list[tuple[Any, int]]:
+        return [
+            (item, which)
             for items, which in zip(asked, _SETS, strict=True)
+            for item in items
+            if kernel.get(number_of(item)).mask() & which
+        ]
+
+    def rumour() -> tuple[Any, int] | None:
+        numbers = (
+            (number_of(item), bit)
+            for items, bit in zip(asked, (IN, OUT), strict=False)
+            for item in items
         )
-        return first, second, third
+        found = unready(kernel, numbers)
+        return None if found is None else (found[0], _SETS[found[1] == OUT])
 
     def ready() -> bool:
         # A number that is closed during the wait: Linux holds the description and reports it at
         # the end, others differ (POSIX leaves it open). Here it is told at once, as EBADF.
         numbers = {number_of(item) for items in asked for item in items}
-        return not all(map(kernel.is_open, numbers)) or any(look())
+        return not all(map(kernel.is_open, numbers)) or bool(look())
 
-    found = look()
-    if not any(found) and timeout != 0:
-        numbers = ", ".join(str(number_of(item)) for items in asked for item in items)
-        kernel.sleep(ready, timeout, f"select of {numbers}")
-        found = look()
-    kernel.record("select", timeout, *([number_of(item) for item in items] for items in found))
-    return found
+    numbers = ", ".join(str(number_of(item)) for items in asked for item in items)
+    events = wait(kernel, lambda _: look(), ready, timeout, f"select of {numbers}", rumour)
+    first, second, third = ([item for item, found in events if found == which] for which in _SETS)
+    kernel.record(
+        "select", timeout, *(list(map(number_of, found)) for found in (first, second, third))
+    )
+    return first, second, third

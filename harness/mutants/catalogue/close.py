@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..model import Edit, Mutant, scenario
+from ..model import Edit, Mutant, scenario, simulated, test
 
 AREA = "close"
 
@@ -104,5 +104,28 @@ MUTANTS = (
             ),
         ),
         (scenario("accept.stop-race"),),
+    ),
+    Mutant(
+        "a-closed-slot-is-believed-again",
+        AREA,
+        "close.fd-reuse-new-object: found by a generated program with two threads, a connect beside a close",
+        (
+            Edit(
+                "descriptor.py",
+                """
+                if not self.closed:
+                    self.edges += 1
+                """,
+                "self.edges += 1",
+            ),
+        ),
+        (simulated("kqueue", "freebsd"),),
+    ),
+    Mutant(
+        "a-call-under-way-forgets-the-close",
+        AREA,
+        "close.fd-reuse-new-object: found by a generated program with two threads, a wait beside a close",
+        (Edit("descriptor.py", "for slot in slots:\n    slot.seen = slot.edges", ""),),
+        (test("kernel/test_simulate.py"),),
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..model import Edit, Mutant, scenario, test
+from ..model import Edit, Mutant, scenario, simulated, test
 
 AREA = "scope"
 
@@ -77,5 +77,45 @@ MUTANTS = (
             ),
         ),
         (test("reactor/test_scope.py"),),
+    ),
+    Mutant(
+        "behind-a-shield-the-budget-goes-on",
+        AREA,
+        "cancel.pre-cancelled: found by a generated program, kqueue on freebsd",
+        (
+            Edit(
+                "scope.py",
+                "self._refresh(task)  # it may have been a shield",
+                "task.interrupted = self.parent.reached()",
+            ),
+        ),
+        (simulated("epoll", "linux"), test("reactor/test_scope.py")),
+    ),
+    Mutant(
+        "a-child-is-reached-before-it-has-a-scope",
+        AREA,
+        "cancel.task-group: found by a generated program with two threads",
+        (
+            Edit(
+                "scope.py",
+                """
+                task.root = task.scope = scope
+                if parent is not None:
+                    with task.scheduler.mutex:
+                        scope.parent = parent
+                        parent._children[scope] = None
+                        task.interrupted = scope.reached()
+                """,
+                """
+                if parent is not None:
+                    with task.scheduler.mutex:
+                        scope.parent = parent
+                        parent._children[scope] = None
+                        task.interrupted = scope.reached()
+                task.root = task.scope = scope
+                """,
+            ),
+        ),
+        (simulated("kqueue", "freebsd"),),
     ),
 )

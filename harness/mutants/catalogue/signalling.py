@@ -504,9 +504,8 @@ MUTANTS = (
             Edit(
                 "descriptor.py",
                 """
-                for slot in (self.read, self.write):
-                    if slot.calling and slot.op.state is IDLE:
-                        return
+                if any(slot.calling and slot.op.state is IDLE for slot in slots):
+                    return
                 if self.gone:
                 """,
                 "if self.gone:",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..model import Edit, Mutant, scenario
+from ..model import Edit, Mutant, scenario, simulated
 
 AREA = "stream"
 
@@ -79,5 +79,18 @@ MUTANTS = (
         "connect.unix-eagain: mio#1560, tokio#3879, CPython PR 134688",
         (Edit("stream.py", "raise _QueueFull from exc", "raise"),),
         (scenario("accept.backlog-overflow"),),
+    ),
+    Mutant(
+        "an-own-shutdown-lets-a-send-sleep",
+        AREA,
+        "half.own-shutdown-rd-wakes-recv: libcoro PR 422; the other direction by a generated program",
+        (
+            Edit(
+                "stream.py",
+                "ended = (0 if how == socket.SHUT_WR else READ) | (0 if how == socket.SHUT_RD else WRITE)",
+                "ended = 0 if how == socket.SHUT_WR else READ",
+            ),
+        ),
+        (simulated("kqueue", "macos"),),
     ),
 )
