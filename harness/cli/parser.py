@@ -12,7 +12,7 @@ from reactor.system import SYSTEMS
 from ..engine import TIMEOUT_S
 from ..environment import version
 from ..model import BROKEN
-from . import backends, catalogue, diverge, explore, mutants, run, trace
+from . import backends, catalogue, diverge, explore, matrix, mutants, run, trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,6 +102,14 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     made.set_defaults(verb=backends.main)
     made.add_argument("--system", choices=SYSTEMS, default="live", help="posix: no extensions")
     made.add_argument("--json", action="store_true", help="print it as JSON")
+
+    made = add("matrix", "what CI runs where: each tox env on each machine with each Python")
+    made.set_defaults(verb=matrix.main)
+    shown = made.add_mutually_exclusive_group()
+    shown.add_argument("--github", action="store_true", help="print the JSON for the workflows")
+    shown.add_argument(
+        "--missing", type=Path, metavar="DIR", help="only what has no run.json under this folder"
+    )
 
     made = add("explore", "run the scheduler under every interleaving of small programs")
     made.set_defaults(verb=explore.main)
