@@ -12,6 +12,7 @@ from reactor.system import SYSTEMS
 from ..engine import TIMEOUT_S
 from ..environment import version
 from ..model import BROKEN
+from ..places.gather import SILENCE_S
 from . import backends, catalogue, diverge, explore, matrix, mutants, run, trace
 
 if TYPE_CHECKING:
@@ -65,6 +66,20 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     made.add_argument("--expectations", type=Path, metavar="FILE", help="another expectation file")
     made.add_argument("--out", type=Path, metavar="DIR", help="write the report into this folder")
     made.add_argument("--json", action="store_true", help="print run.json on standard output")
+    made.add_argument(
+        "--on",
+        action="append",
+        default=[],
+        metavar="PLACE",
+        help="at another interpreter or machine: popen//python=PATH, ssh=HOST//python=PATH; again",
+    )
+    made.add_argument(
+        "--silence",
+        type=float,
+        default=SILENCE_S,
+        metavar="SECONDS",
+        help="give a place of --on up that says nothing for so long",
+    )
 
     made = add("list", "list the scenarios")
     made.set_defaults(verb=catalogue.main_list)

@@ -9,11 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from reactor import BackendError, backends
-from reactor.system import SYSTEMS
-
 from ..engine import RunOptions
-from ..errors import HarnessError
 
 if TYPE_CHECKING:
     import argparse
@@ -38,24 +34,10 @@ def print_json(data: Any) -> None:
     print(json.dumps(data, indent=1, default=str))
 
 
-def spec_of(options: argparse.Namespace) -> str:
-    """Return the backend specification that the options ask for.
-
-    Raises:
-        HarnessError: there is no such backend, waker or timer.
-    """
-    spec = backends.choose(options.backend, SYSTEMS[options.system]())
-    try:
-        backends.parse(spec)
-    except BackendError as exc:
-        raise HarnessError(str(exc)) from exc
-    return spec
-
-
 def run_options(options: argparse.Namespace, **more: Any) -> RunOptions:
-    """Return the options of a run, of those of `run` and `trace`."""
+    """Return the options of a run, of those of `run` and `trace`; the backend is what was asked for."""
     return RunOptions(
-        spec=spec_of(options),
+        spec=options.backend or "",
         seed=options.seed,
         timeout_s=options.timeout,
         system=options.system,
