@@ -41,14 +41,11 @@ _PYTHONS = list(
     )
 )
 
-#: What `simulate` runs: every backend under every kernel that has it.
-_SIMULATED = [
-    *(("epoll", "linux"), ("poll", "linux"), ("poll", "posix"), ("select", "posix")),
-    *(("kqueue", name) for name in ("freebsd", "netbsd", "openbsd", "dragonfly", "macos")),
-]
-
 #: Where `board` puts the board, and keeps what the next one is compared with.
 _BOARD, _BASELINE = Path("board"), Path("baseline")
+
+#: Files under reports/ that a board is made of.
+_DATA = ("run.json", "mutants.json", "explored.json", "bench.json")
 
 
 def _tox(session: nox.Session, *args: str) -> None:
@@ -126,22 +123,19 @@ def explore(session: nox.Session) -> None:
     out = Path("reports/explore")
     out.mkdir(parents=True, exist_ok=True)
     args = session.posargs or ["--random", _seed(session), "--seconds", "20"]
-    with (out / "explore.json").open("w", encoding="utf-8") as file:
+    with (out / "explored.json").open("w", encoding="utf-8") as file:
         session.run("reactorlab", "explore", "--json", *args, stdout=file)
 
 
 @nox.session(default=False, venv_backend="venv")
 def simulate(session: nox.Session) -> None:
-    """Run drawn programs on the simulated kernel, for $REACTORLAB_MINUTES (1) in all."""
+    """Play drawn programs on the simulated kernel, for $REACTORLAB_MINUTES (1) in all."""
     session.install("-e", ".[test]")
-    seed = _seed(session)
-    minutes = float(os.environ.get("REACTORLAB_MINUTES", "1")) / len(_SIMULATED)
-    for backend, dialect in _SIMULATED:
-        session.run(
-            *("reactorlab", "simulate", "--backend", backend, "--dialect", dialect),
-            *("--minutes", f"{minutes:.3f}", "--seed", seed),
-            *session.posargs,
-        )
+    minutes = os.environ.get("REACTORLAB_MINUTES", "1")
+    session.run(
+        *("reactorlab", "simulate", "--minutes", minutes, "--seed", _seed(session)),
+        *session.posargs,
+    )
 
 
 @nox.session(default=False, venv_backend="venv")
@@ -210,24 +204,21 @@ def board(session: nox.Session) -> None:
     With `--all-columns` it is an error if a column of the table is missing, as in CI.
     """
     session.install(".[harness]")
-    commands = [["merge", "reports", "-o", str(_BOARD)]]
+    places = sorted({str(path.parent) for name in _DATA for path in Path("reports").rglob(name)})
+    merge = ["merge", *places, "-o", str(_BOARD)]
+    commands = [merge + (["--against", str(_BASELINE)] if _BASELINE.is_dir() else [])]
     if "--all-columns" in session.posargs:
         commands.append(["matrix", "--missing", "reports"])
-    if _BASELINE.is_dir():
-        commands.append(["diff", str(_BASELINE), "reports"])
     failed = []
-    for words in commands:  # all of them, whatever the first ones say
+    for words in commands:  # the second too, whatever the first one says
         try:
             session.run("reactorlab", *words)
         except nox.command.CommandFailed:
             failed.append(words[0])
     if failed:
         session.error(f"failed: {', '.join(failed)}")
-    shutil.rmtree(_BASELINE, ignore_errors=True)
-    for run in Path("reports").rglob("run.json"):
-        kept = _BASELINE / run.parent.relative_to("reports")
-        kept.mkdir(parents=True)
-        shutil.copy(run, kept)
+    _BASELINE.mkdir(exist_ok=True)
+    shutil.copy(_BOARD / "merged.json", _BASELINE)
 
 
 @nox.session(default=False, venv_backend="venv")

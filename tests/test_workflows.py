@@ -222,7 +222,7 @@ def test_the_guest_script_runs_the_env_with_the_python_that_it_was_told(tmp_path
 # -- The nox sessions: what they would call
 
 #: Verbs that sessions call and that are not there yet.
-COMING = {"merge", "diff", "simulate"}
+COMING = {"merge", "simulate"}
 
 
 def verbs():
@@ -275,7 +275,10 @@ def test_the_command_lines_of_a_session_parse(name, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "baseline").mkdir()
     (tmp_path / "dist").mkdir()
-    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports/some").mkdir(parents=True)
+    (tmp_path / "reports/some/run.json").touch()
+    (tmp_path / "board").mkdir()
+    (tmp_path / "board/merged.json").touch()
     session = Recorder(*(["--all-columns"] if name == "board" else []))
     if name in {"build", "release"}:
         (tmp_path / "reactorlab-1-py3-none-any.whl").touch()
