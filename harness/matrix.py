@@ -35,12 +35,16 @@ class Env:
         platform: beginning of `sys.platform` where it runs; empty for anywhere.
         backend: specification for ``reactorlab run --backend``; empty for the project's own checks.
         system: for ``--system``.
+        ground: for ``--ground``: ``live``, or ``sim`` for a simulated kernel.
+        dialects: of the simulated kernel; each is a run and a report of its own.
     """
 
     name: str
     platform: str = ""
     backend: str = ""
     system: str = "live"
+    ground: str = "live"
+    dialects: tuple[str, ...] = ()
 
     def runs_on(self, platform: str) -> bool:
         """Tell whether it runs where `sys.platform` is this."""
@@ -83,7 +87,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One env on one machine with one Python: a job of CI, and a column of a board."""
+    """One env on one machine with one Python: a job of CI."""
 
     env: Env
     machine: Machine
@@ -117,6 +121,23 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Column:
+    """One run of a job, and a column of a board: a job is one, or one for each dialect."""
+
+    job: Job
+    dialect: str = ""
+
+    @property
+    def name(self) -> str:
+        """Identifies it."""
+        return f"{self.job.name}-{self.dialect}" if self.dialect else self.job.name
+
+    def is_of(self, info: RunInfo) -> bool:
+        """Tell whether a run is the one of this column."""
+        return self.job.is_of(info) and getattr(info, "dialect", "") == self.dialect
+
+
+@dataclass(frozen=True, slots=True)
 class Matrix:
     """The whole table."""
 
@@ -125,13 +146,15 @@ class Matrix:
     scenarios: tuple[Job, ...]
     checks: tuple[Job, ...]
 
-    def columns(self) -> tuple[Job, ...]:
+    def columns(self) -> list[Column]:
         """Return the columns that a board of CI's runs has, in the order of the table."""
-        return self.scenarios
+        return [
+            Column(job, dialect) for job in self.scenarios for dialect in job.env.dialects or ("",)
+        ]
 
-    def missing(self, runs: list[RunInfo]) -> list[Job]:
+    def missing(self, runs: list[RunInfo]) -> list[Column]:
         """Return the columns of which none of these runs is one."""
-        return [job for job in self.columns() if not any(job.is_of(info) for info in runs)]
+        return [column for column in self.columns() if not any(map(column.is_of, runs))]
 
     def to_github(self) -> dict[str, dict[str, list[dict[str, str]]]]:
         """Return GitHub matrices: `checks`, `hosts` on a runner itself, `guests` in a VM on one."""
@@ -167,7 +190,10 @@ def load(path: Path = TABLE) -> Matrix:
     except ValueError as exc:  # bad TOML or bad UTF-8
         raise MatrixError(f"{path}: {exc}") from exc
     try:
-        envs = {name: Env(name, **entry) for name, entry in data.pop("env").items()}
+        envs = {
+            name: Env(name, **entry | {"dialects": tuple(entry.get("dialects", ()))})
+            for name, entry in data.pop("env").items()
+        }
         machines = {name: Machine(name, **entry) for name, entry in data.pop("machine").items()}
         scenarios, checks = data.pop("scenarios"), data.pop("checks")
     except (KeyError, TypeError, AttributeError) as exc:

@@ -8,6 +8,8 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -71,9 +73,19 @@ def test_every_env_of_the_table_is_an_env_of_tox():
     assert {section.removeprefix("testenv:") for section in parsed.sections()} == set(TABLE.envs)
     for name, env in TABLE.envs.items():
         section = parsed[f"testenv:{name}"]
-        assert f"run --backend {env.backend} " in section["commands"], name
-        assert f" --system {env.system} " in section["commands"], name
-        assert section["commands"].endswith(f"reports/{name}"), name
+        lines = section["commands"].split("\n")
+        for line, dialect in zip(lines, env.dialects or ("",), strict=True):
+            for option, value, usual in (
+                ("backend", env.backend, ""),
+                ("system", env.system, "live"),
+                ("ground", env.ground, "live"),
+                ("dialect", dialect, ""),
+            ):
+                given = re.findall(rf" --{option} (\S+) ", f"{line} ")
+                assert given == [value] or (not given and value == usual), (name, option)
+            assert line.endswith(f"reports/{name}-{dialect}" if dialect else f"reports/{name}"), (
+                name
+            )
         assert section["extras"] == "harness", name
         if env.platform:
             assert re.fullmatch(section["platform"], env.platform + "14") or re.fullmatch(
@@ -88,19 +100,19 @@ def test_every_env_of_tox_that_runs_scenarios_is_a_column():
     shown = tox("config", "-e", ",".join(names), "-k", "commands")
     running = set(re.findall(r"\[testenv:(\S+)\]\ncommands =[^[]*?reactorlab run", shown))
     assert running == set(TABLE.envs)
-    assert running == {job.env.name for job in TABLE.columns()}
+    assert running == {job.env.name for job in TABLE.scenarios}
 
 
 def test_every_platform_of_the_issue_has_a_column():
     """Linux on two architectures and two C libraries, macOS on two, five guests; each Python."""
-    names = {job.machine.name for job in TABLE.columns()}
+    names = {job.machine.name for job in TABLE.scenarios}
     assert names == set(TABLE.machines)
-    pythons = {job.python for job in TABLE.columns()}
+    pythons = {job.python for job in TABLE.scenarios}
     assert {"3.11", "3.12", "3.13", "3.14", "3.15", "3.14t", "pypy-3.11"} <= pythons
 
 
 def test_a_container_is_pinned_and_has_the_python_of_its_rows():
-    containers = [job for job in TABLE.columns() if job.machine.container]
+    containers = [job for job in TABLE.scenarios if job.machine.container]
     assert containers
     for job in containers:
         found = re.fullmatch(r"python:([\d.]+)-\w+@sha256:[0-9a-f]{64}", job.machine.container)
@@ -113,18 +125,18 @@ def test_a_container_is_pinned_and_has_the_python_of_its_rows():
 
 def test_a_run_finds_its_column():
     """By env, machine, C library and Python; PyPy and a build without the GIL are others."""
-    found = {job.name for job in TABLE.columns() if job.is_of(info())}
+    found = {job.name for job in TABLE.scenarios if job.is_of(info())}
     assert found == {"linux-epoll-linux-x86-64-3.14"}
     musl = info(platform=info().platform | {"libc": ""})
-    (job,) = (job for job in TABLE.columns() if job.is_of(musl))
+    (job,) = (job for job in TABLE.scenarios if job.is_of(musl))
     assert job.machine.name == "linux-musl"
     for python, name in (
         ({"version": "3.14.2", "implementation": "CPython", "gil": False}, "3.14t"),
         ({"version": "3.11.13", "implementation": "PyPy", "gil": True}, "pypy-3.11"),
     ):
-        (job,) = (job for job in TABLE.columns() if job.is_of(info(python=python)))
+        (job,) = (job for job in TABLE.scenarios if job.is_of(info(python=python)))
         assert job.python == name
-    assert not any(job.is_of(info(env_name="linux-elsewhere")) for job in TABLE.columns())
+    assert not any(job.is_of(info(env_name="linux-elsewhere")) for job in TABLE.scenarios)
 
 
 def test_what_left_no_run_is_named(tmp_path, capsys):
@@ -147,6 +159,38 @@ def test_the_table_is_shown(capsys):
     shown = capsys.readouterr().out
     assert len(shown.splitlines()) == 1 + len(TABLE.scenarios) + len(TABLE.checks)
     assert "OmniOS" in shown
+
+
+def test_each_dialect_of_a_simulated_kernel_is_a_column(tmp_path):
+    """One job, a run for each dialect: one of them does not stand for the others."""
+    path = tmp_path / "matrix.toml"
+    path.write_text(
+        matrix.TABLE.read_text(encoding="utf-8")
+        + """
+[env.sim-poll]
+backend = "poll"
+ground = "sim"
+dialects = ["linux", "posix"]
+
+[[scenarios]]
+machine = ["linux-x86-64"]
+python = ["3.14"]
+env = ["sim-poll"]
+""",
+        encoding="utf-8",
+    )
+    table = matrix.load(path)
+    names = [column.name for column in table.columns() if column.job.env.ground == "sim"]
+    assert names == [f"sim-poll-linux-x86-64-3.14-{dialect}" for dialect in ("linux", "posix")]
+    assert (
+        len(table.to_github()["hosts"]["include"]) == len(TABLE.to_github()["hosts"]["include"]) + 1
+    )
+    there = info(env_name="sim-poll")
+    seen: Any = SimpleNamespace(
+        env_name=there.env_name, platform=there.platform, python=there.python, dialect="posix"
+    )
+    missing = {column.name for column in table.missing([seen])}
+    assert missing & set(names) == {names[0]}
 
 
 def test_github_gets_each_job_once_with_every_key():

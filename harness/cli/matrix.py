@@ -33,7 +33,7 @@ def main(options: argparse.Namespace) -> int:
         cells = (env.name, machine.title, job.python, env.backend, env.system, runner)
         table.add_row(*(plain(cell) for cell in cells))
     console().print(table)
-    console(stderr=True).print(f"{len(found.scenarios)} columns, {len(found.checks)} checks")
+    console(stderr=True).print(f"{len(found.columns())} columns, {len(found.checks)} checks")
     return AS_EXPECTED
 
 
@@ -42,6 +42,6 @@ def _missing(found: matrix.Matrix, place: Path) -> int:
         raise HarnessError(f"{place}: no such folder")
     runs = [Run.load(path).info for path in sorted(place.rglob("run.json"))]
     missing = found.missing(runs)
-    for job in missing:
-        console().print(plain(f"no run of {job.name}"), soft_wrap=True)
+    for column in missing:
+        console().print(plain(f"no run of {column.name}"), soft_wrap=True)
     return UNEXPECTED if missing else AS_EXPECTED
