@@ -1,6 +1,6 @@
-"""Write the pages that the code itself holds: state machines, scenarios, programs of the explorer.
+"""Write the pages that the code itself holds: state machines, laws, scenarios, programs of the explorer.
 
-python docs/generate.py          # write docs/states.md, docs/catalogue.md and docs/programs.md
+python docs/generate.py          # write docs/states.md, laws.md, catalogue.md and programs.md
 python docs/generate.py --check  # exit 1 when one is out of date
 """
 
@@ -10,12 +10,14 @@ import argparse
 import json
 import re
 import sys
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.explore.laws import RACES, programs_of
-from harness.scenario import load
+from harness.scenario import LAWS, load
 from reactor import operation, signals
+from reactor.backends import BACKENDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +42,15 @@ The {count} scenarios, written by `docs/generate.py` from what they say of thems
 Where kernels may differ, the variants that are allowed stand behind the law in italics.
 """
 
+
+_LAWS_HEAD = """\
+# The laws, one by one
+
+Written by `docs/generate.py` from [the contract](contract.md#the-laws), `docs/laws.toml` and the catalogue;
+do not edit.
+For each law: how it is met, by what stands once and by what each backend does of its own, and the scenarios
+that hold every backend to it.
+"""
 
 _PROGRAMS_HEAD = """\
 # The explorer's programs
@@ -108,6 +119,44 @@ def catalogue() -> str:
     return "\n".join(parts)
 
 
+def laws() -> str:
+    """Return the page of the laws."""
+    found = load(ROOT / "scenarios")
+    contract = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
+    texts = dict(re.findall(r"^(\d+)\. (\*\*.*)$", contract, re.MULTILINE))
+    met = tomllib.loads((ROOT / "docs" / "laws.toml").read_text(encoding="utf-8"))
+    numbers = [str(number) for number in range(1, LAWS + 1)]
+    if not list(texts) == list(met) == numbers:
+        raise SystemExit(
+            "docs/contract.md and docs/laws.toml have not the same laws as the harness"
+        )
+    # A heading has its number, for `catalogue.md#cancel-23` is where that family's table begins.
+    headings = {
+        family: f"{family}-{sum(item.family == family for item in found)}"
+        for family in found.families
+    }
+    parts = [_LAWS_HEAD]
+    for number in numbers:
+        title, _, text = texts[number].removeprefix("**").partition("**")
+        ways = met[number]
+        if unknown := set(ways) - {"once", *BACKENDS}:
+            raise SystemExit(f"docs/laws.toml: [{number}] has {', '.join(unknown)}")
+        items = [item for item in found if str(item.law) == number]
+        # In some the law's name is the first word of its sentence.
+        says = text.strip() if title.endswith(".") else f"{title}{text}"
+        parts.append(f"## {number}. {title.rstrip('.')}\n\n{says}\n")
+        parts.append(f"{ways['once']}\n")
+        if own := [name for name in BACKENDS if name in ways]:
+            rows = [f"| [{name}](reference.md#backends) | {ways[name]} |" for name in own]
+            parts.append("\n".join(["| backend | of its own |", "|---|---|", *rows]) + "\n")
+        parts.append(f"Scenarios ({len(items)}):\n")
+        for family, heading in headings.items():
+            if ids := [f"`{item.id}`" for item in items if item.family == family]:
+                parts.append(f"- [{family}](catalogue.md#{heading}): {', '.join(ids)}")
+        parts[-1] += "\n"
+    return "\n".join(parts)
+
+
 def _permits(item: Scenario) -> str:
     said = "".join(f" *May be {name}: {_cell(reason)}.*" for name, reason in item.permits.items())
     grade = "" if item.strictness == "MUST" else f" *{item.strictness}.*"
@@ -143,7 +192,7 @@ def programs() -> str:
     return "\n".join(parts) + "\n"
 
 
-PAGES = {"states.md": states, "catalogue.md": catalogue, "programs.md": programs}
+PAGES = {"states.md": states, "laws.md": laws, "catalogue.md": catalogue, "programs.md": programs}
 
 
 def main() -> int:

@@ -14,8 +14,10 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Self
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
+
+from reactor import BackendError, backends
 
 from . import capabilities, environment, expectations
 from .child import Order
@@ -23,7 +25,7 @@ from .errors import HarnessError
 from .model import Attempt, Result, Run, RunInfo, Status
 from .pool import Pool, PoolError, Setup
 from .scenario import Catalogue, load, unknown
-from .world import check_ground, make_world
+from .world import check_ground, dialect_for, make_world
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +49,7 @@ class RunOptions:
     """What to run and how.
 
     Attributes:
-        spec: backend specification, such as ``epoll+pipe``.
+        spec: backend specification, such as ``epoll+pipe``; `settle` chooses where it is empty.
         families: only scenarios of these.
         keyword: only scenarios with this in their id or title; an exact id means that one alone.
         ids: only these.
@@ -62,6 +64,7 @@ class RunOptions:
         scenarios_dir: a folder of scenarios instead of the project's.
         expectations: an expectation file instead of the folder's.
         subject: name of the module that runs a scenario; see `harness.subject`.
+        place: what ``--on`` calls the place of the run, where that is not this machine.
     """
 
     spec: str
@@ -79,6 +82,7 @@ class RunOptions:
     scenarios_dir: Path | None = None
     expectations: Path | None = None
     subject: str = "harness.subject"
+    place: str = ""
 
     def check(self) -> None:
         """Check what can be checked without loading anything.
@@ -98,6 +102,24 @@ class RunOptions:
         if self.seed is not None and self.seed < 0:
             raise HarnessError(f"seed must not be negative, not {self.seed}")
         check_ground(self.ground, self.system, self.dialect)
+
+
+def settle(options: RunOptions) -> RunOptions:
+    """Return the options with a backend: that asked for, else $REACTOR_BACKEND, else the best here.
+
+    And with a dialect, where the ground has one.
+
+    Raises:
+        HarnessError: there is no such backend, waker, timer or dialect.
+    """
+    dialect = dialect_for(options.ground, options.dialect)
+    world = make_world(options.ground, system=options.system, dialect=dialect)
+    spec = backends.choose(options.spec or None, world.plain)
+    try:
+        backends.parse(spec)
+    except BackendError as exc:
+        raise HarnessError(str(exc)) from exc
+    return replace(options, spec=spec, dialect=dialect)
 
 
 def select(options: RunOptions) -> list[Scenario]:
@@ -356,7 +378,7 @@ class Session:
         result.duration_s = round(sum(one.duration_s for one in attempts), 6)
         result.counters = found.counters
         result.info = found.info
-        result.replay = self._replay(item, shown.seed)
+        result.replay = replay(self.options, item, shown.seed)
         result.trace, result.timeline = found.trace, found.timeline
         result.dump, result.stacks, result.output = found.dump, found.stacks, found.output
         result.oracles = found.oracles
@@ -372,34 +394,50 @@ class Session:
         if unexpected and entry is not None and status is Status.PASS:
             words = " or ".join(entry.statuses)
             reason = f"it passed, but {entry.place} expects {words}: {entry.text}"
-        return Result(
-            id=item.id,
-            family=item.family,
-            law=item.law,
-            law_text=item.law_text,
-            strictness=item.strictness,
-            title=item.title,
-            provenance=item.provenance,
-            permits=dict(item.permits),
-            status=status,
+        return of_scenario(
+            item,
+            status,
+            reason,
             expected=[Status.PASS] if entry is None else list(entry.statuses),
             expected_reason="" if entry is None else entry.text,
             unexpected=unexpected,
-            reason=reason,
             attempts=attempts or [],
-            replay=self._replay(item, self.info.seed),
+            replay=replay(self.options, item, self.info.seed),
         )
 
-    def _replay(self, item: Scenario, seed: int) -> str:
-        options = self.options
-        words = ["reactorlab", "run", "--backend", options.spec, "-k", item.id, "--seed", str(seed)]
-        if options.ground != "live":
-            words += ["--ground", options.ground, "--dialect", options.dialect]
-        if options.system != "live":
-            words += ["--system", options.system]
-        if options.threads != 1:
-            words += ["--threads", str(options.threads)]
-        return shlex.join(words)
+
+def of_scenario(item: Scenario, status: Status, reason: str, **more: Any) -> Result:
+    """Make a result of a scenario: what the report says of the scenario itself, and `more`."""
+    return Result(
+        id=item.id,
+        family=item.family,
+        law=item.law,
+        law_text=item.law_text,
+        strictness=item.strictness,
+        title=item.title,
+        provenance=item.provenance,
+        permits=dict(item.permits),
+        status=status,
+        reason=reason,
+        **more,
+    )
+
+
+def replay(options: RunOptions, item: Scenario, seed: int) -> str:
+    """Return the command line that runs one scenario again in the same way."""
+    words = ["reactorlab", "run"]
+    if options.place:
+        words += ["--on", options.place]
+    if options.spec:
+        words += ["--backend", options.spec]
+    words += ["-k", item.id, "--seed", str(seed)]
+    if options.ground != "live":
+        words += ["--ground", options.ground, "--dialect", options.dialect]
+    if options.system != "live":
+        words += ["--system", options.system]
+    if options.threads != 1:
+        words += ["--threads", str(options.threads)]
+    return shlex.join(words)
 
 
 def _unexpected(

@@ -50,7 +50,7 @@ CONDITIONS: Final = (
 #: Conditions whose values are known, so that a misspelt one is noticed.
 _VALUES: Final[dict[str, tuple[str, ...]]] = {
     "backend": tuple(BACKENDS),
-    "platform": ("linux", "darwin", "freebsd", "netbsd", "openbsd", "dragonfly"),
+    "platform": ("linux", "darwin", "freebsd", "netbsd", "openbsd", "dragonfly", "sunos"),
     "system": tuple(SYSTEMS),
     "ground": (*GROUNDS, "explorer"),
     "dialect": tuple(DIALECTS),

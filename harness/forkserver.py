@@ -354,15 +354,15 @@ def _contents(file: IO[bytes]) -> str | None:
     return file.read().decode(errors="replace") or None
 
 
-def main(control_fd: int, folder: str, subject: str) -> None:
+def main(control_fd: str, folder: str, subject: str) -> None:
     """Be a fork server.
 
     Args:
-        control_fd: a connected stream socket to the engine.
+        control_fd: number of a connected stream socket to the engine.
         folder: of the scenarios.
         subject: name of the module that runs them.
     """
-    control = socket.socket(fileno=control_fd)
+    control = socket.socket(fileno=int(control_fd))
     control.set_inheritable(False)
     try:
         module = cast("child.SubjectModule", importlib.import_module(subject))

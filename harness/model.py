@@ -171,6 +171,8 @@ class RunInfo:
     harness_version: str = ""
     capabilities: list[dict[str, Any]] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
+    #: Where ``--on`` had it run: its name, what was asked for, and how that ended, with the reason.
+    place: dict[str, str] = field(default_factory=dict)
     #: Entries of the expectation file that this run shows to be out of date, in words.
     stale_expectations: list[str] = field(default_factory=list)
 
@@ -209,7 +211,8 @@ class Run:
             return NOTHING_MATCHED
         if any(result.status is Status.ERROR for result in self.unexpected):
             return BROKEN
-        return UNEXPECTED if self.unexpected else AS_EXPECTED
+        lost = self.info.place.get("status", "complete") != "complete"
+        return UNEXPECTED if self.unexpected or lost else AS_EXPECTED
 
     def to_json(self) -> dict[str, Any]:
         """Return the dictionary that `run.json` holds."""

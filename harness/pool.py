@@ -8,7 +8,6 @@ import selectors
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections import deque
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import HarnessError
 from .forkserver import Outcome, kill_group
+from .interpreter import command
 from .lines import Lines
 from .model import Status
 
@@ -34,12 +34,6 @@ GRACE_S = 15.0
 
 #: So many fork servers in a row may die before they start a child until the pool gives up.
 DEATHS = 3
-
-# The engine's own import path: under pytest it has more than the interpreter starts with.
-_BOOT = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from harness.forkserver import main; main(int(sys.argv[2]), *sys.argv[3:])"
-)
 
 
 class PoolError(HarnessError):
@@ -69,17 +63,9 @@ class ForkServer:
         self.socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    *(f"-W{option}" for option in sys.warnoptions),
-                    *(f"-X{_option(key, value)}" for key, value in sys._xoptions.items()),
-                    "-c",
-                    _BOOT,
-                    json.dumps(sys.path),
-                    str(theirs.fileno()),
-                    str(setup.folder),
-                    setup.subject,
-                ],
+                command(
+                    "harness.forkserver", str(theirs.fileno()), str(setup.folder), setup.subject
+                ),
                 stdin=subprocess.DEVNULL,
                 stdout=self._errors,
                 stderr=self._errors,
@@ -154,10 +140,6 @@ class ForkServer:
         said = self._errors.read().decode(errors="replace").strip().splitlines()
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
         return f"the fork server died ({how}){': ' + said[-1] if said else ''}"
-
-
-def _option(key: str, value: str | bool) -> str:  # noqa: FBT001 - as sys._xoptions holds them
-    return key if value is True else f"{key}={value}"
 
 
 class Pool:

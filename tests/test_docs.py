@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from harness.cli import parser
 from harness.lab import Lab
 from harness.scenario import load_file
 
@@ -69,3 +71,32 @@ def test_the_example_scenario_is_one(tmp_path):
     assert example.law_text
     names = set(re.findall(r"\blab\.(\w+)", page)) - {"rng", "world"}
     assert names <= set(dir(Lab)), names - set(dir(Lab))
+
+
+def test_the_example_of_threads_runs():
+    """The program of `docs/threading.md`, pasted."""
+    page = (ROOT / "docs/threading.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stdout == f"{sum(range(0, 20, 2))}\n", done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_commands_of_a_page_are_commands(page):
+    """Every `reactorlab …` in a page's shell blocks and in code type is a command line that parses."""
+    text = page.read_text(encoding="utf-8")
+    found = re.findall(r"^\$ (reactorlab .*?)(?:  +#.*)?$", text, re.MULTILINE)
+    found += re.findall(r"`(reactorlab (?:run|trace) --[^`…]*)`", text)
+    for line in found:
+        try:
+            parser.parse(shlex.split(line)[1:])
+        except SystemExit as exc:
+            pytest.fail(f"{line}: exit code {exc.code}")

@@ -13,8 +13,9 @@ from ..engine import TIMEOUT_S
 from ..environment import version
 from ..kernel import DIALECTS
 from ..model import BROKEN
+from ..places.gather import SILENCE_S
 from ..world import GROUNDS
-from . import backends, catalogue, diverge, explore, mutants, run, simulate, trace
+from . import backends, catalogue, diverge, explore, matrix, mutants, run, simulate, trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,6 +68,20 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     made.add_argument("--expectations", type=Path, metavar="FILE", help="another expectation file")
     made.add_argument("--out", type=Path, metavar="DIR", help="write the report into this folder")
     made.add_argument("--json", action="store_true", help="print run.json on standard output")
+    made.add_argument(
+        "--on",
+        action="append",
+        default=[],
+        metavar="PLACE",
+        help="at another interpreter or machine: popen//python=PATH, ssh=HOST//python=PATH; again",
+    )
+    made.add_argument(
+        "--silence",
+        type=float,
+        default=SILENCE_S,
+        metavar="SECONDS",
+        help="give a place of --on up that says nothing for so long",
+    )
 
     made = add("list", "list the scenarios")
     made.set_defaults(verb=catalogue.main_list)
@@ -104,6 +119,14 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     made.set_defaults(verb=backends.main)
     _ground(made)
     made.add_argument("--json", action="store_true", help="print it as JSON")
+
+    made = add("matrix", "what CI runs where: each tox env on each machine with each Python")
+    made.set_defaults(verb=matrix.main)
+    shown = made.add_mutually_exclusive_group()
+    shown.add_argument("--github", action="store_true", help="print the JSON for the workflows")
+    shown.add_argument(
+        "--missing", type=Path, metavar="DIR", help="only what has no run.json under this folder"
+    )
 
     made = add("explore", "run the scheduler under every interleaving of small programs")
     made.set_defaults(verb=explore.main)

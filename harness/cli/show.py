@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from reactor import BackendError, backends
-
 from ..engine import RunOptions
-from ..errors import HarnessError
 from ..world import World, dialect_for, make_world
 
 if TYPE_CHECKING:
@@ -48,24 +45,10 @@ def world_of(options: argparse.Namespace) -> World:
     return make_world(options.ground, system=options.system, dialect=options.dialect)
 
 
-def spec_of(options: argparse.Namespace) -> str:
-    """Return the backend specification that the options ask for.
-
-    Raises:
-        HarnessError: there is no such backend, waker or timer, or no such ground.
-    """
-    spec = backends.choose(options.backend, world_of(options).plain)
-    try:
-        backends.parse(spec)
-    except BackendError as exc:
-        raise HarnessError(str(exc)) from exc
-    return spec
-
-
 def run_options(options: argparse.Namespace, **more: Any) -> RunOptions:
-    """Return the options of a run, of those of `run` and `trace`."""
+    """Return the options of a run, of those of `run` and `trace`; the backend is what was asked for."""
     return RunOptions(
-        spec=spec_of(options),
+        spec=options.backend or "",
         seed=options.seed,
         timeout_s=options.timeout,
         system=options.system,

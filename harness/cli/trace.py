@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def main(options: argparse.Namespace) -> int:
     """Run one scenario and print its timeline; returns the exit code."""
     item = load(options.scenarios_dir).get(options.id)  # before anything is started
-    made = engine.run(run_options(options, ids=(item.id,), jobs=1))
+    made = engine.run(engine.settle(run_options(options, ids=(item.id,), jobs=1)))
     (result,) = made.results
     if options.json:
         print_json(made.to_json()["results"][0])

@@ -147,6 +147,8 @@ def place(info: RunInfo) -> str:
 
 def python(info: RunInfo) -> str:
     """Return the Python, and what is unusual about it."""
+    if not info.python.get("version"):
+        return "an unknown Python"
     made = str(info.python.get("implementation", "CPython"))
     found = [f"Python {info.python.get('version', '?')}"]
     if made != "CPython":
@@ -196,6 +198,9 @@ def verdict(run: Run) -> str:
         told = [result for result in judged if informative(result)]
         said.append(f"{len(told)} for information{_statuses(told)}")
     said += [f"{apart[status]} {word}" for status, word in _APART.items() if apart[status]]
+    place = run.info.place
+    if place.get("status", "complete") != "complete":
+        said.insert(0, f"{place['name']} was {place['status']}: {place['reason']}")
     return "; ".join(said)
 
 

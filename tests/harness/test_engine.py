@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from harness import engine, oracles, pool
+from harness import engine, interpreter, oracles, pool
 from harness.errors import HarnessError
 from harness.model import Result, Run, Status
 
@@ -269,7 +269,7 @@ def test_fork_servers_that_cannot_load_end_the_run_with_one_line(toy):
 
 
 def test_fork_servers_that_keep_dying_end_the_run(toy, monkeypatch):
-    monkeypatch.setattr(pool, "_BOOT", "raise SystemExit('out of luck')")
+    monkeypatch.setattr(interpreter, "_BOOT", "raise SystemExit('out of luck')")
     with pytest.raises(HarnessError, match=r"3 fork servers in a row: .*out of luck"):
         toy("passes", "prints", "fails", "exits", jobs=1)
 

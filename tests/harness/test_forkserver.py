@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from harness import forkserver, pool
+from harness import forkserver, interpreter, pool
 from harness.child import EXIT_BROKEN, EXIT_MUTE, Order, Reporter
 from harness.forkserver import Events, Heard, Outcome, Output, classify
 from harness.model import Status
@@ -348,7 +348,7 @@ def test_one_job_is_one_after_the_other_in_the_order_given(toy):
     [("dev", True, "dev"), ("frozen_modules", "off", "frozen_modules=off")],
 )
 def test_options_of_the_interpreter_are_handed_on(key, value, word):
-    assert pool._option(key, value) == word
+    assert interpreter._option(key, value) == word
 
 
 class Peer(pool.ForkServer):

@@ -38,7 +38,7 @@ def test_the_headline():
     assert "Python 3.14.0 (PyPy) without GIL: " in words.headline(run(python=python))
     assert words.headline(Run(run().info)).endswith(": nothing matched, so nothing ran")
     empty = words.headline(run(platform={}, python={}))
-    assert "on an unknown system, Python ?" in empty
+    assert "on an unknown system, an unknown Python" in empty
 
 
 def test_every_result_is_in_exactly_one_number_of_the_verdict():
