@@ -105,6 +105,15 @@ def test_a_hang_of_a_helper_thread_is_one_too():
     assert "helper-wait waits for a condition" in report.reason
 
 
+def test_a_hang_in_a_blocking_call_of_the_scenario_is_no_failed_check():
+    async def hangs(lab):
+        lab.world.event().wait()
+
+    for threads in (1, 3):
+        report = play(hangs, threads=threads)
+        assert (report.status, report.reason[:10]) == ("TIMEOUT", "deadlock: ")
+
+
 def test_a_socket_of_the_model_that_is_left_open_is_found():
     async def leaks(lab):
         lab.world.socket()
