@@ -149,6 +149,16 @@ def test_ten_years_pass_and_the_timeline_shows_them():
     assert report.counters["waits"] >= 3650
 
 
+def test_far_future_lives_its_ten_years_through_on_the_model_only():
+    for ground, dialect, waited in (("sim", "openbsd", 315_360_000), ("live", "", None)):
+        options = engine.RunOptions(
+            "select", ids=("timer.far-future",), ground=ground, dialect=dialect
+        )
+        (result,) = engine.run(options).results
+        assert result.status is Status.PASS
+        assert result.info.get("seconds waited") == waited
+
+
 # -- The same seed, the same run
 
 
