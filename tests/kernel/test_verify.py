@@ -20,8 +20,8 @@ from harness.kernel.pollers.level import Poll
 from harness.kernel.tcp import TcpSocket
 from harness.kernel.tcpstate import State
 from harness.kernel.verify.__main__ import main
-from harness.kernel.verify.compare import Comparison
-from harness.kernel.verify.grounds import native_dialect
+from harness.kernel.verify.compare import Comparison, Difference
+from harness.kernel.verify.grounds import Model, native_dialect
 from harness.kernel.verify.programs import Disagreement, from_text, to_text, verify
 
 PROGRAMS = 150
@@ -304,6 +304,23 @@ def test_a_broken_model_is_found_out(mutant, theme, monkeypatch):
     mutant(monkeypatch)
     with Comparison() as comparison, pytest.raises(Disagreement):
         verify(comparison, PATIENCE, SEED, themes=[theme], shrink=False)
+
+
+def test_a_difference_that_does_not_come_again_is_told_as_that():
+    class Once(Comparison):
+        told = False
+
+        def difference(self, program):
+            if self.told or len(program) < 5:
+                return None
+            self.told = True
+            return Difference(0, program[0], "one", "another")
+
+    with (
+        Once("linux", Model("linux")) as comparison,
+        pytest.raises(Disagreement, match="not when it was played again"),
+    ):
+        verify(comparison, 50, SEED)
 
 
 # -- The command

@@ -206,7 +206,10 @@ class KqueueSteps(Bench):
             answer = [self._event(event, told=bool(flags & EV_ONESHOT)) for event in found]
             if flags == EV_ADD | EV_DISPATCH:
                 answer.append([event.filter for event in with_own.control(None, 4, 0)])
-            with_own.control([delete], 0, 0)
+            try:
+                with_own.control([delete], 0, 0)
+            except OSError as exc:
+                return answer, errno_name(exc.errno)
             return answer, "deleted"
         finally:
             with_own.close()

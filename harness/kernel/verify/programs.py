@@ -189,11 +189,14 @@ def verify(
         shrink: look for a shorter program that differs.
 
     Raises:
-        Disagreement: one differs; it has been shrunk if that was asked for.
+        Disagreement: one differs; it has been shrunk if that was asked for, and if it still differed
+            when it was played again.
     """
     from hypothesis import HealthCheck, Phase, given, seed as with_seed, settings, strategies as st
+    from hypothesis.errors import Flaky
 
     known = themes_for(comparison.extensions)
+    latest: list[Disagreement] = []
 
     @with_seed(seed)
     @settings(
@@ -209,9 +212,14 @@ def verify(
         difference = comparison.difference(program)
         progress()
         if difference is not None:
-            raise Disagreement(program, difference)
+            latest[:] = [Disagreement(program, difference)]
+            raise latest[0]
 
-    play()
+    try:
+        play()
+    except Flaky:
+        found = latest[0]
+        raise Disagreement(found.program, f"{found}\nbut not when it was played again") from None
 
 
 def to_text(program: list[Step]) -> str:
