@@ -1,114 +1,25 @@
 """The kqueue backend on the model, on every kernel that has kqueue, through the public API.
 
 What a broken backend does shows here as data that is lost, a task that waits for ever (a
-`DeadlockError`, since nobody else runs either) or a leader that spins (see `Watched`).
+`DeadlockError`, since nobody else runs either) or a leader that spins (see `watched`).
 """
 
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import struct
 
 import pytest
 
-from harness.kernel import Kernel, SimulatedSocket, SimulatedSystem, dialects
-from harness.kernel.pollers.kqueue import Kqueue
+from harness.kernel import SimulatedSocket
 from reactor import (
-    IoContext,
     OperationCancelled,
     StreamSocket,
     connect_tcp,
     listen_tcp,
     sleep,
-    to_thread,
 )
-
-DIALECTS = [name for name, dialect in dialects.DIALECTS.items() if dialect.has("kqueue")]
-#: No test here needs nearly as many; a leader that spins does, for virtual time stands still.
-WAITS = 2_000
-
-
-class WatchedKqueue(Kqueue):
-    """A kqueue that counts its waits, and may be refused memory."""
-
-    waits = 0
-    starved = False
-
-    def control(self, changelist, max_events, timeout=None):
-        if changelist and self.starved:
-            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
-        if max_events:
-            self.waits += 1
-            assert self.waits <= WAITS, "the leader spins"
-        return super().control(changelist, max_events, timeout)
-
-
-class Watched(SimulatedSystem):
-    """A simulated system whose kqueues count.
-
-    Attributes:
-        kqueues: those that were made.
-        interrupted: so many of the next writes to a pipe are interrupted by a signal.
-    """
-
-    interrupted = 0
-
-    def __init__(self, kernel):
-        super().__init__(kernel)
-        self.kqueues: list[WatchedKqueue] = []
-
-    def kqueue(self):
-        made = WatchedKqueue(self.kernel)
-        self.kqueues.append(made)
-        return made
-
-    def write(self, fd, data):
-        if self.interrupted:
-            self.interrupted -= 1
-            raise InterruptedError(errno.EINTR, "a signal")
-        return super().write(fd, data)
-
-
-class Ground:
-    """A kernel, and a context on it."""
-
-    def __init__(self, dialect, spec):
-        self.kernel = Kernel(dialect, seed=5)
-        self.system = Watched(self.kernel)
-        self.context = IoContext(spec, system=self.system)
-
-    def run(self, function, *args):
-        task = self.context.spawn(function, *args)
-        self.context.run()
-        return task.result()
-
-    @property
-    def waits(self):
-        return self.context.counters().waits
-
-
-@pytest.fixture(params=DIALECTS)
-def dialect(request):
-    return request.param
-
-
-@pytest.fixture
-def spec():
-    return "kqueue"
-
-
-@pytest.fixture
-def ground(dialect, spec):
-    made = Ground(dialect, spec)
-    yield made
-    made.context.close()
-    assert made.kernel.open_numbers() == []
-
-
-with_timer = pytest.mark.parametrize("spec", ["kqueue+pipe+timer"])
-with_pipe = pytest.mark.parametrize("spec", ["kqueue+pipe"])
 
 
 async def connected():
@@ -360,125 +271,3 @@ def test_a_number_that_was_closed_by_hand_can_be_closed(ground):
                 await task
 
     ground.run(main)
-
-
-# -- Time
-
-
-def test_a_wait_is_neither_early_nor_many(ground):
-    """timer.never-early, timer.no-spin-before-deadline: kevent(2) takes nanoseconds."""
-
-    async def main():
-        for seconds in (0.0000004, 0.0003, 0.0015, 1.0004):
-            begin, before = ground.kernel.monotonic(), ground.waits
-            await sleep(seconds)
-            assert begin + seconds <= ground.kernel.monotonic() < begin + seconds + 0.0001
-            assert ground.waits - before <= 2
-
-    ground.run(main)
-
-
-@with_timer
-def test_a_kernel_timer_is_neither_early_nor_many(ground):
-    """Whole milliseconds, rounded up; NetBSD refuses none at all."""
-
-    async def main():
-        for seconds in (0.0003, 0.0015, 0.0021, 1.0004):
-            begin, before = ground.kernel.monotonic(), ground.waits
-            await sleep(seconds)
-            assert begin + seconds <= ground.kernel.monotonic() <= begin + seconds + 0.001
-            assert ground.waits - before <= 2
-
-    ground.run(main)
-
-
-@with_timer
-def test_a_kernel_timer_moves_to_an_earlier_deadline(ground):
-    """timer.earlier-than-current-sleep: adding again does not change the period everywhere."""
-
-    async def main():
-        begin = ground.kernel.monotonic()
-        late = ground.context.spawn(sleep, 1000)
-        await sleep(0)
-        await sleep(0)
-        await to_thread(ground.kernel.pause, 1)  # the leader waits for the late one meanwhile
-        await sleep(5)
-        assert ground.kernel.monotonic() == pytest.approx(begin + 6)
-        late.cancel()
-
-    ground.run(main)
-
-
-@with_timer
-def test_a_kernel_timer_goes_off_once(ground):
-    """timer.kernel-timer-drained: nobody waits for time any more."""
-
-    async def main():
-        await sleep(0.01)
-        before = ground.waits
-        await to_thread(ground.kernel.pause, 3600)
-        assert ground.waits - before <= 3
-
-    ground.run(main)
-
-
-def test_ten_days_are_longer_than_a_kernel_waits(ground):
-    """timer.far-future: OpenBSD cuts a wait at 24 hours."""
-
-    async def main():
-        begin = ground.kernel.monotonic()
-        await sleep(10 * 86_400)
-        assert ground.kernel.monotonic() == pytest.approx(begin + 10 * 86_400)
-
-    ground.run(main)
-
-
-# -- Waking
-
-
-def post_from_a_thread(ground):
-    """Wake the leader from another thread, three times, and leave it alone then."""
-    ran: list[int] = []
-
-    async def main():
-        def posts():
-            for number in range(3):
-                ground.kernel.pause(100)
-                ground.context.post(ran.append, number)
-
-        await to_thread(posts)
-        await sleep(0)
-        before = ground.waits
-        await sleep(100)
-        assert ground.waits - before <= 3
-
-    ground.run(main)
-    assert ran == [0, 1, 2]
-
-
-def test_another_thread_wakes_the_leader_once(ground):
-    """wake.post-from-thread, wake.no-spin-after, wake.mechanism-parity."""
-    post_from_a_thread(ground)
-
-
-@with_pipe
-def test_another_thread_wakes_the_leader_by_a_pipe(ground):
-    post_from_a_thread(ground)
-
-
-@with_pipe
-def test_a_wake_up_that_a_signal_interrupts_is_made_again(ground):
-    """partial.eintr: the leader sleeps without limit, and nothing else would wake it."""
-    ran: list[int] = []
-    guard = ground.context.work_guard()
-
-    def posts():
-        ground.kernel.pause(1)
-        ground.system.interrupted = 1
-        ground.context.post(ran.append, 1)
-        ground.context.post(guard.release)
-
-    thread = ground.kernel.spawn("poster", posts)
-    ground.context.run()
-    thread.join()
-    assert ran == [1]

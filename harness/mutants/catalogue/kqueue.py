@@ -1,6 +1,6 @@
 """The kqueue backend: its registrations, events, timers and wakers.
 
-They die on the simulated kernel, so on any machine: `tests/kernel/test_reactor_kqueue.py` runs the
+They die on the simulated kernel, so on any machine: `tests/kernel/test_reactor_kqueue*.py` run the
 backend under the rules of every system that has kqueue.
 """
 
@@ -14,9 +14,14 @@ _BACKEND = "backends/kqueue.py"
 _BY_SCRIPT = "reactor/test_kqueue.py"
 
 
-def _on_model(name: str) -> tuple[Killer, ...]:
+def _on_model(name: str, file: str = "test_reactor_kqueue") -> tuple[Killer, ...]:
     """Name the test on the model that is expected to notice."""
-    return (test(f"kernel/test_reactor_kqueue.py::{name}"),)
+    return (test(f"kernel/{file}.py::{name}"),)
+
+
+def _in_time(name: str) -> tuple[Killer, ...]:
+    """As `_on_model`, of the tests of timers and wakers."""
+    return _on_model(name, "test_reactor_kqueue_time")
 
 
 MUTANTS = (
@@ -202,7 +207,7 @@ MUTANTS = (
                 """,
             ),
         ),
-        _on_model("test_a_wait_is_neither_early_nor_many"),
+        _in_time("test_a_wait_is_neither_early_nor_many"),
     ),
     Mutant(
         "a-kernel-timer-is-rounded-down",
@@ -215,7 +220,7 @@ MUTANTS = (
                 "milliseconds = int(seconds * 1000)",
             ),
         ),
-        _on_model("test_a_kernel_timer_is_neither_early_nor_many"),
+        _in_time("test_a_kernel_timer_is_neither_early_nor_many"),
     ),
     Mutant(
         "a-timer-is-added-again",
@@ -231,7 +236,7 @@ MUTANTS = (
                 """,
             ),
         ),
-        _on_model("test_a_kernel_timer_moves_to_an_earlier_deadline"),
+        _in_time("test_a_kernel_timer_moves_to_an_earlier_deadline"),
     ),
     Mutant(
         "a-timer-goes-on",
@@ -244,7 +249,7 @@ MUTANTS = (
                 "timer = kevent(0, FILTER_TIMER, EV_ADD, 0, milliseconds)",
             ),
         ),
-        _on_model("test_a_kernel_timer_goes_off_once"),
+        _in_time("test_a_kernel_timer_goes_off_once"),
     ),
     Mutant(
         "the-user-event-is-not-cleared",
@@ -257,7 +262,7 @@ MUTANTS = (
                 "control([kevent(0, FILTER_USER, EV_ADD)], 0, 0)",
             ),
         ),
-        _on_model("test_another_thread_wakes_the_leader_once"),
+        _in_time("test_another_thread_wakes_the_leader_once"),
     ),
     Mutant(
         "a-missing-user-filter-is-taken-for-one",
@@ -278,7 +283,7 @@ MUTANTS = (
                 """,
             ),
         ),
-        _on_model("test_another_thread_wakes_the_leader_once"),
+        _in_time("test_another_thread_wakes_the_leader_once"),
     ),
     Mutant(
         "an-interrupted-wake-up-is-given-up",
@@ -297,6 +302,6 @@ MUTANTS = (
                 """,
             ),
         ),
-        _on_model("test_a_wake_up_that_a_signal_interrupts_is_made_again"),
+        _in_time("test_a_wake_up_that_a_signal_interrupts_is_made_again"),
     ),
 )
