@@ -95,6 +95,17 @@ def test_a_permitted_difference_ends_the_comparison_and_is_counted():
             verify(comparison, 100, 1, themes=["connect"], shrink=False)
 
 
+def test_macos_may_say_either_of_a_send_that_comes_too_late(monkeypatch):
+    late = replace(dialects.DIALECTS["macos"], send_on_reset=0)
+    monkeypatch.setitem(dialects.DIALECTS, "late", late)
+    program = [("tcp_pair", 0, 0, 0), ("abort", 0, 0, 0), ("send", 0, 0, 0)]
+    with Comparison("macos", Model("late")) as comparison:
+        assert comparison.difference(program) is None
+        assert comparison.permitted == {"send-torn-down": 1}
+    with Comparison("macos", Model("macos"), Model("late")) as comparison:
+        assert comparison.difference(program) is not None
+
+
 def test_permits_that_nobody_needed_are_told(capsys):
     words = ["--dialect", "freebsd", "--itself", "--programs", "1"]
     assert main(words) == 0
