@@ -105,6 +105,13 @@ def kernel(session: nox.Session) -> None:
 
 
 @nox.session(default=False, venv_backend="venv")
+def simulate(session: nox.Session) -> None:
+    """Play generated programs on the simulated kernel: `nox -s simulate -- --minutes 60`."""
+    session.install(".[harness]")
+    session.run("reactorlab", "simulate", *session.posargs)
+
+
+@nox.session(default=False, venv_backend="venv")
 def docs(session: nox.Session) -> None:
     """Write the generated pages again, and check the links of the docs."""
     session.install(".[test]")
