@@ -55,6 +55,10 @@ def early(monkeypatch):
     monkeypatch.setattr(TimerQueue, "pop_due", lambda self, now: right(self, now + 0.005))
 
 
+#: What timers that fire early may break first: a deadline ends something that it must not yet.
+EARLY = {"never-early", "no-cancel-unasked"}
+
+
 # -- Every law holds
 
 
@@ -183,7 +187,7 @@ def test_a_script_can_be_read():
 def test_an_early_timer_is_found_and_made_short(early):
     tally = Tally("poll", "linux")
     found = next(found for found in search(tally, 0, count=500) if found is not None)
-    assert found.outcome.findings[0].law in {"never-early", "no-cancel-unasked"}
+    assert found.outcome.findings[0].law in EARLY
     assert found.program.size() <= 10
     assert any("FOUND" in line for line in found.outcome.timeline)
 
@@ -244,7 +248,7 @@ def test_a_finding_is_saved_and_replayed(command, tmp_path, early):
     options = (*poll, "--programs", 40, "--seed", 1, "--out", tmp_path)
     code, out, _ = command("simulate", *options)
     assert code == 1
-    assert "never-early" in out
+    assert any(law in out for law in EARLY)
     path = next(tmp_path.iterdir())
     assert f"replay: reactorlab replay {path}" in out
     code, out, _ = command("replay", path, "--json")
@@ -252,7 +256,7 @@ def test_a_finding_is_saved_and_replayed(command, tmp_path, early):
     data = json.loads(out)
     assert data["as_saved"]
     assert data["digest"] == json.loads(path.read_text())["digest"]
-    assert data["findings"][0]["law"] == "never-early"
+    assert data["findings"][0]["law"] in EARLY
     assert command("replay", path)[0] == 1
 
 
