@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from .context import IoContext
+    from .waitlist import WaitOperation
 
 _log = logging.getLogger("reactor")
 
@@ -117,13 +118,17 @@ class Acceptor(SocketBase):
         """
         gate = self._gate
         self._open()
+        turn = None
         if not gate.try_enter():
-            await gate.enter()
+            turn = await gate.enter()
+            self._read.believe()  # so that the call is tried, and tells that it has its turn
         try:
             while True:
                 try:
-                    connection, address = await perform(self._read, self._accept_once, None)
+                    connection, address = await perform(self._read, self._accept_once, turn)
                 except OSError as exc:
+                    if turn is not None and turn.cause is not Cause.READY:
+                        raise OperationCancelled(turn.cause) from exc  # it was closed before
                     if exc.errno not in CAPACITY or self.closed:
                         raise
                     late = self._read.op.late
@@ -133,12 +138,15 @@ class Acceptor(SocketBase):
                 else:
                     break
         finally:
-            gate.leave()
+            if turn is None or turn.cause is Cause.READY:  # else the turn is another's
+                gate.leave()
         stream = StreamSocket.from_socket(connection, self._context)
         stream.peer_address = address
         return stream
 
-    def _accept_once(self, _: object, __: int) -> tuple[socket.socket, Any]:
+    def _accept_once(self, turn: WaitOperation | None, _: int) -> tuple[socket.socket, Any]:
+        if turn is not None:
+            self._gate.tell(turn)
         last: OSError | None = None
         for _attempt in range(_PATIENCE):
             try:

@@ -157,16 +157,23 @@ class Gate:
             return self._take()
 
     @types.coroutine
-    def enter(self) -> Generator[Operation, None, None]:
-        """Wait for one's turn."""
+    def enter(self) -> Generator[Operation, None, WaitOperation]:
+        """Wait for one's turn; returns it, for `tell`."""
         op = WaitOperation(self.waiters, self._take)
         yield op
+        return op
+
+    def tell(self, turn: WaitOperation) -> None:
+        """Go on with one's turn where a cancel reaches the operation itself; again: no effect.
+
+        Raises:
+            OperationCancelled: `end` took the turn back before.
+        """
         with self._scheduler.mutex:
-            if self._next is op:
-                self._next = None  # it has been told
-        # `end` may have come between its resumption and that.
-        if op.cause is not Cause.READY:
-            raise OperationCancelled(op.cause)
+            if self._next is turn:
+                self._next = None
+        if turn.cause is not Cause.READY:
+            raise OperationCancelled(turn.cause)
 
     def leave(self) -> None:
         """Let the next one through."""

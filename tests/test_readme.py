@@ -74,7 +74,18 @@ def test_the_commands_of_the_readme_exist():
         check=True,
     ).stdout
     verbs = set(re.findall(r"\| `reactorlab (\w+)", README))
-    assert {"run", "list", "explain", "trace", "diverge", "matrix", "explore", "mutants"} <= verbs
+    assert verbs == {
+        "run",
+        "list",
+        "explain",
+        "trace",
+        "diverge",
+        "matrix",
+        "explore",
+        "mutants",
+        "backends",
+        "simulate",
+    }
     for verb in verbs:
         assert re.search(rf"\b{verb}\b", help_text), verb
     run_help = subprocess.run(

@@ -249,8 +249,10 @@ class TcpSocket(TcpState):
         self._acknowledged()
         self.ended = True
         self.shut |= SHUT_RECEIVE
-        if self.state is State.ESTABLISHED:
-            self.state = State.CLOSE_WAIT
+        # Its own FIN may still be behind data that the peer has no room for.
+        closing = self.state is State.FIN_WAIT and peer is not None and not peer.ended
+        if self.state is State.ESTABLISHED or closing:
+            self.state = State.LAST_ACK if closing else State.CLOSE_WAIT
             self.wake(EVERYTHING if not self.kernel.dialect.bsd else IN)
             if peer is not None and not self.kernel.dialect.bsd:
                 peer.wake()  # its FIN is acknowledged

@@ -146,6 +146,10 @@ class _Play:
                 continue
             except (DeadlockError, RunawayError, AbandonedError):
                 raise
+            except ContextClosedError:
+                if not world.closing:
+                    world.find("no-exception", "out of run: the context is closed")
+                return  # it came to `run` after the end
             except Exception as exc:  # noqa: BLE001 - that is what is looked for
                 self.world.find("no-exception", f"out of run: {_origin(exc)}")
                 return

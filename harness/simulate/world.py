@@ -38,6 +38,16 @@ if TYPE_CHECKING:
 #: What a poller may be late by: poll and epoll count milliseconds, and EVFILT_TIMER too.
 LATE_S: Final = 0.0021
 
+#: The calls of each operation, whose errors it has to tell; and those with which a connect goes on.
+_SENDS: Final = frozenset({"send", "sendmsg"})
+_RECEIVES: Final = frozenset({"recv", "recv_into"})
+_TELLS: Final = {
+    "connect": frozenset({"connect", "so_error"}),
+    **dict.fromkeys(("send", "sendall", "sendmsg"), _SENDS),
+    **dict.fromkeys(("recv", "recv_into", "recv_exactly"), _RECEIVES),
+}
+_GOES_ON: Final = frozenset({errno.EINTR, errno.EALREADY})
+
 #: Errors with which the reactor's own calls fail without any operation being at fault.
 _BESIDE: Final = frozenset({"shutdown", "close"})
 
@@ -260,13 +270,8 @@ class World:
             if not known:
                 self.find("no-error-unasked", f"{pending} failed with {names}, which no call gave")
             return
-        mine = {
-            "read": {"recv", "recv_into", "recvmsg_into"},
-            "write": {"send", "sendmsg", "so_error"},
-        }
-        if pending.what in {"accept", "wait_readable", "wait_writable"} or pending.side not in mine:
-            return
-        lost = [(name, one) for name, one in given if name in mine[pending.side]]
+        mine = _TELLS.get(pending.what, frozenset())
+        lost = [(name, one) for name, one in given if name in mine and one not in _GOES_ON]
         if lost:
             self.find("errors-are-told", f"{pending} did not tell of {lost}")
 

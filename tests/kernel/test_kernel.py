@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from harness.kernel import DeadlockError, Kernel, SimulatedSocket, SimulatedSystem
+from harness.kernel import DIALECTS, DeadlockError, Kernel, SimulatedSocket, SimulatedSystem
 from harness.kernel.description import RegularFile
 from harness.kernel.pollers.level import FD_SETSIZE
 from harness.kernel.sockets import socketpair, unlink
@@ -343,3 +343,55 @@ def test_a_visitor_looks_around_and_changes_nothing():
         pass
     assert kernel.baton.current().name == "main"
     thread.join()
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_what_there_was_no_room_for_comes_before_the_end_of_both(dialect):
+    """A FIN waits behind unsent data, also of a socket that has received one (a generated program)."""
+    kernel = Kernel(dialect)
+    left, right = tcp_pair(kernel)
+    for sock in (left, right):
+        sock.setblocking(False)
+    right.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    size = right.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) + 100
+    assert left.send(b"x" * size) == size
+    left.shutdown(socket.SHUT_WR)
+    right.shutdown(socket.SHUT_WR)
+    got = right.recv(size)
+    got += right.recv(size)
+    assert len(got) == size
+    assert right.recv(size) == b""
+    assert left.recv(1) == b""
+
+
+@pytest.mark.parametrize("dialect", ["linux", "freebsd"])
+def test_a_unix_stream_gives_room_back(dialect):
+    """Linux: when a message has been read whole; the BSDs: for every byte (a generated program)."""
+    kernel = Kernel(dialect)
+    left, right = socketpair(kernel)
+    left.setblocking(False)
+    left.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2304)
+    size = left.send(b"x" * 10_000)
+    right.recv(size - 1)
+    if dialect == "linux":
+        with pytest.raises(BlockingIOError):
+            left.send(b"x")
+        right.recv(1)
+    assert left.send(b"x") == 1
+
+
+def test_a_shutdown_while_a_bsd_connects_sends_its_end_after_it():
+    """TF_NEEDFIN; Linux gives the connect up (a generated program)."""
+    kernel = Kernel("netbsd")
+    listener = SimulatedSocket(kernel)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(0)
+    first, late = SimulatedSocket(kernel), SimulatedSocket(kernel)
+    first.connect(listener.getsockname())
+    late.setblocking(False)
+    assert late.connect_ex(listener.getsockname()) == errno.EINPROGRESS
+    late.shutdown(socket.SHUT_WR)
+    listener.accept()
+    kernel.advance(10)
+    accepted, _ = listener.accept()
+    assert accepted.recv(1) == b""

@@ -10,6 +10,7 @@ import socket
 import pytest
 
 from harness.kernel import Kernel, SimulatedSocket, SimulatedSystem
+from harness.kernel.description import IN
 from harness.kernel.nemesis import (
     BREAKS,
     FAILURES,
@@ -28,6 +29,7 @@ from harness.kernel.nemesis import (
     from_data,
     to_data,
 )
+from harness.kernel.pollers.epoll import EDGE
 from harness.kernel.pollers.kqueue import EV_ADD, EV_CLEAR, FILTER_READ
 from harness.kernel.sockets import socketpair
 
@@ -130,7 +132,7 @@ def test_the_nth_call_of_a_kind_fails_and_has_changed_nothing(call, code):
         "socket": lambda _: system.socket(socket.AF_INET, socket.SOCK_STREAM),
         "recv": lambda _: left.recv(1),
         "send": lambda _: left.send(b"x"),
-        "register": lambda number: epoll.register((left, right)[number], select.EPOLLIN),
+        "register": lambda number: epoll.register((left, right)[number], IN),
     }
     calls[call](0)
     before = kernel.open_numbers()
@@ -156,7 +158,7 @@ def test_a_short_receive_of_tcp_is_followed_by_the_event_of_the_rest():
     kernel, _ = haunted(Short(1, "recv", 2))
     client, server = tcp_pair(kernel)
     epoll = SimulatedSystem(kernel).epoll()
-    epoll.register(server, select.EPOLLIN | select.EPOLLET)
+    epoll.register(server, IN | EDGE)
     client.send(b"abcdef")
     assert epoll.poll(0)
     assert server.recv(100) == b"ab"
@@ -231,7 +233,7 @@ def test_split_events_come_the_next_time(poller):
     if poller == "epoll":
         epoll = system.epoll()
         for sock in socks:
-            epoll.register(sock, select.EPOLLIN | select.EPOLLET)
+            epoll.register(sock, IN | EDGE)
         seen = [len(epoll.poll(0)) for _ in range(3)]
     else:
         kqueue = system.kqueue()
@@ -247,7 +249,7 @@ def test_shuffled_events_are_the_same_in_another_order():
         kernel, _ = haunted(Shuffle(1), seed=seed)
         epoll = SimulatedSystem(kernel).epoll()
         for sock in two_ready(kernel):
-            epoll.register(sock, select.EPOLLIN)
+            epoll.register(sock, IN)
         orders.add(tuple(fd for fd, _ in epoll.poll(0)))
     assert len(orders) > 1
     assert len({frozenset(order) for order in orders}) == 1
@@ -278,7 +280,7 @@ def test_a_spurious_event_names_a_socket_that_is_not_ready(poller):
     number = left.fileno()
     if poller == "epoll":
         epoll = system.epoll()
-        epoll.register(number, select.EPOLLIN)
+        epoll.register(number, IN)
         found = [fd for fd, _ in epoll.poll(10)]
     elif poller == "kqueue":
         kqueue = system.kqueue()
@@ -301,7 +303,7 @@ def test_a_late_wait_brings_what_has_happened_meanwhile():
     pairs = [socketpair(kernel) for _ in range(2)]
     epoll = system.epoll()
     for _, right in pairs:
-        epoll.register(right, select.EPOLLIN)
+        epoll.register(right, IN)
 
     def send():
         for left, _ in pairs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..model import Edit, Mutant, scenario
+from ..model import Edit, Mutant, scenario, test
 
 AREA = "acceptor"
 
@@ -107,7 +107,8 @@ MUTANTS = (
                 "acceptor.py",
                 """
                 finally:
-                    gate.leave()
+                    if turn is None or turn.cause is Cause.READY:  # else the turn is another's
+                        gate.leave()
                 """,
                 """
                 except OperationCancelled:
@@ -199,5 +200,18 @@ MUTANTS = (
             ),
         ),
         (scenario("accept.addrlen-zero"),),
+    ),
+    Mutant(
+        "who-has-the-turn-is-told-before-the-call",
+        AREA,
+        "accept.close-while-pending: a close in between was told as an error; a generated program",
+        (
+            Edit(
+                "acceptor.py",
+                "turn = await gate.enter()",
+                "turn = await gate.enter()\ngate.tell(turn)",
+            ),
+        ),
+        (test("kernel/test_simulate.py::test_what_was_found_once_stays_away"),),
     ),
 )

@@ -116,6 +116,6 @@ MUTANTS = (
                 """,
             ),
         ),
-        (simulated("kqueue", "freebsd"),),
+        (test("kernel/test_simulate.py::test_what_was_found_once_stays_away"),),
     ),
 )
