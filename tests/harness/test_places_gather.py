@@ -86,6 +86,7 @@ def test_a_place_that_is_killed_costs_only_its_own_column(demo):
 @needs_proc
 def test_a_place_that_falls_silent_is_given_up(demo, tmp_path):
     """Its process is stopped, so that only its silence tells; it is not waited for, nor left behind."""
+    assert sys.platform == "linux"
     file = tmp_path / "pid"
     spec = f"popen//env:DEMO_SIGNAL=SIGSTOP//env:DEMO_FILE={file}"
     (found,) = run([spec], demo, silence_s=3.0)
