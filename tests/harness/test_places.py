@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -89,6 +90,8 @@ def test_the_cargo_has_the_packages_and_the_catalogue(demo_folder, tmp_path):
     """With another catalogue and another expectation file in place of the project's."""
     other = tmp_path / "other.toml"
     other.write_text("# other\n", encoding="utf-8")
+    (demo_folder / "__pycache__").mkdir()
+    (demo_folder / "__pycache__/demo.pyc").touch()
     for packed, scenario, expectations in (
         (cargo.pack(), "cancel.py", None),
         (cargo.pack(demo_folder, other), "demo.py", "# other\n"),
@@ -134,11 +137,11 @@ def test_a_bare_interpreter_is_enough(tmp_path, demo_folder):
     assert kinds == ["begin", "result", "end"]
 
 
-class OldChannel:
+class Channel:
     """A channel to a place, as seen from there."""
 
     def __init__(self):
-        self.inbox = ["{}", b""]
+        self.inbox = ["{}", b"no archive"]
         self.outbox: list[dict[str, str]] = []
 
     def receive(self):
@@ -150,11 +153,20 @@ class OldChannel:
 
 def test_an_old_python_refuses(monkeypatch):
     """Before it reads anything that it could not compile; what it reads first, any Python 3 can."""
-    channel = OldChannel()
+    channel = Channel()
     monkeypatch.setattr(sys, "version_info", (3, 8, 18, "final", 0))
     far.main(channel)
     assert channel.outbox == [{"kind": "refused", "reason": "Python 3.8 is too old; it takes 3.11"}]
     compile(Path(far.__file__).read_text(encoding="utf-8"), "far", "exec", dont_inherit=True)
+
+
+def test_a_place_cleans_up_and_says_what_broke(monkeypatch, tmp_path, capsys):
+    channel = Channel()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    far.main(channel)
+    assert channel.outbox[-1] == {"kind": "lost", "reason": "BadZipFile: File is not a zip file"}
+    assert "BadZipFile" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 # -- The command
