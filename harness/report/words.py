@@ -191,7 +191,7 @@ def verdict(run: Run) -> str:
     said += [f"{apart[status]} {word}" for status, word in _APART.items() if apart[status]]
     place = run.info.place
     if place.get("status", "complete") != "complete":
-        said.insert(0, f"{place['name']} was {place['status']}: {place['reason']}")
+        said.insert(0, f"{place['name']} was {place['status']}: {place.get('reason', '')}")
     return "; ".join(said)
 
 
