@@ -259,11 +259,16 @@ class Server:
             os.close(output_writer)
             with contextlib.suppress(OSError):  # it did so itself, or is gone
                 os.setpgid(pid, pid)
-            self.say({"kind": "started", "pid": pid})
             heard, kept = Heard(order.token), Output()
-            code, timed_out = self._attend(
-                pid, begin + order.timeout_s, {result: heard.feed, output: kept.feed}
-            )
+            try:
+                self.say({"kind": "started", "pid": pid})
+                code, timed_out = self._attend(
+                    pid, begin + order.timeout_s, {result: heard.feed, output: kept.feed}
+                )
+            except BaseException:
+                # The engine may be gone by now. Nobody else would end the child.
+                self._kill(pid)
+                raise
             heard.finish()
             status, reason = classify(heard, code, order.timeout_s if timed_out else None)
             end_message = heard.end or {}
@@ -310,7 +315,6 @@ class Server:
                     elif self._control.recv(1, socket.MSG_PEEK):
                         selector.unregister(key.fd)  # the next order, early
                     else:
-                        self._kill(pid)
                         raise SystemExit("the engine is gone")
                 reaped, status = os.waitpid(pid, os.WNOHANG)
                 if reaped:

@@ -37,6 +37,7 @@ class Env:
         system: for ``--system``.
         ground: for ``--ground``: ``live``, or ``sim`` for a simulated kernel.
         dialects: of the simulated kernel; each is a run and a report of its own.
+        also: tox envs, with commas, that its job runs after it.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Env:
     system: str = "live"
     ground: str = "live"
     dialects: tuple[str, ...] = ()
+    also: str = ""
 
     def runs_on(self, platform: str) -> bool:
         """Tell whether it runs where `sys.platform` is this."""
@@ -111,6 +113,7 @@ class Job:
         return {
             "name": self.name,
             "env": self.env.name,
+            "also": self.env.also,
             "machine": self.machine.name,
             "runner": self.machine.runner,
             "python": self.python,

@@ -42,7 +42,8 @@ RUNS = [
 FORMS = (
     r"python -Im pip install (nox|'tox>=4\.42')",
     r"python -Im nox -s (?P<session>\S+)( -- .*)?",
-    r"python -Im tox run (--installpkg dist/\*\.whl )?-e \"\$TOX_ENV\"",
+    r"python -Im tox run -e \"\$TOX_ENV\"",
+    r"python -Im tox run --installpkg dist/\*\.whl -e \"\$TOX_ENV\$\{ALSO:\+,\$ALSO\}\"",
     r"sh \.ci/guest",
     r"cat \S+ >> \"\$GITHUB_STEP_SUMMARY\"",
     r"cp -R \S+ \S+",
@@ -180,7 +181,11 @@ def test_the_guest_script_says_what_it_lacks(env):
     assert ("PYTHON_VERSION" if env else "TOX_ENV") in done.stderr
 
 
-def test_the_guest_script_runs_the_env_with_the_python_that_it_was_told(tmp_path):
+@pytest.mark.parametrize(
+    ("also", "envs"),
+    [({}, "posix-poll"), ({"ALSO": "b,c"}, "posix-poll,b,c"), ({"ALSO": ""}, "posix-poll")],
+)
+def test_the_guest_script_runs_the_env_with_the_python_that_it_was_told(tmp_path, also, envs):
     """On a system whose packages it does not know, with everything that it calls replaced."""
     log = tmp_path / "log"
     python = tmp_path / "python9.9"
@@ -205,6 +210,7 @@ def test_the_guest_script_runs_the_env_with_the_python_that_it_was_told(tmp_path
             "PATH": f"{tmp_path}:{os.environ['PATH']}",
             "TOX_ENV": "posix-poll",
             "PYTHON_VERSION": "9.9",
+            **also,
         },
         capture_output=True,
         text=True,
@@ -215,7 +221,7 @@ def test_the_guest_script_runs_the_env_with_the_python_that_it_was_told(tmp_path
     assert log.read_text().splitlines() == [
         "-m venv .venv",
         "-m pip install --quiet tox>=4.42",
-        "-m tox run --installpkg dist/reactorlab-1-py3-none-any.whl -e posix-poll",
+        f"-m tox run --installpkg dist/reactorlab-1-py3-none-any.whl -e {envs}",
     ]
 
 

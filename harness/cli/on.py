@@ -56,7 +56,7 @@ def _show(runs: list[Run]) -> None:
     for run in runs:
         place, mark = run.info.place["name"], words.mark(run)
         cells = (f"{mark} {place}", words.where(run.info), words.verdict(run))
-        table.add_row(*(plain(cell) for cell in cells))
+        table.add_row(*(plain(words.one_line(cell)) for cell in cells))
     console().print(table)
 
 

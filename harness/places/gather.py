@@ -209,6 +209,8 @@ def _run(link: _Link, options: RunOptions, chosen: list[Scenario], begin: dt.dat
         python={"version": "", "implementation": "", "gil": True},
         threads=options.threads,
         system=options.system,
+        ground=options.ground,
+        dialect=options.dialect,
         repeat=options.repeat,
         timeout_s=options.timeout_s,
         git=environment.git_info(),

@@ -200,7 +200,9 @@ def verdict(run: Run) -> str:
     said += [f"{apart[status]} {word}" for status, word in _APART.items() if apart[status]]
     place = run.info.place
     if place.get("status", "complete") != "complete":
-        said.insert(0, f"{place['name']} was {place['status']}: {place['reason']}")
+        # The one part of a verdict that is somebody else's text: what ssh said, for one.
+        why = f"{place['name']} was {place['status']}: {place.get('reason', '')}"
+        said.insert(0, one_line(why))
     return "; ".join(said)
 
 

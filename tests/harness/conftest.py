@@ -10,6 +10,7 @@ import pytest
 
 from harness import capabilities, engine
 from harness.capabilities import Capability
+from tests.harness.distant import SCENARIOS
 
 TOY = Path(__file__).parent / "toy"
 
@@ -55,6 +56,20 @@ def toy(tmp_path_factory):
     )
     yield Toy(lock)
     patch.undo()
+
+
+@pytest.fixture
+def demo_folder(tmp_path):
+    """A small catalogue, in which a place can be told to end itself."""
+    made = tmp_path / "scenarios"
+    made.mkdir()
+    (made / "demo.py").write_text(SCENARIOS, encoding="utf-8")
+    return made
+
+
+@pytest.fixture
+def demo(demo_folder):
+    return engine.RunOptions(spec="poll", scenarios_dir=demo_folder, jobs=1, seed=7)
 
 
 @pytest.fixture

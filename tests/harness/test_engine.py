@@ -6,13 +6,18 @@ import fcntl
 import json
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import time
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
 from harness import engine, interpreter, oracles, pool
+from harness.child import Order
 from harness.errors import HarnessError
 from harness.model import Result, Run, Status
 
@@ -259,6 +264,57 @@ def test_folders_of_scenarios_that_are_killed_are_removed(toy, monkeypatch, tmp_
     made = toy("makes-a-folder-and-hangs", timeout_s=1)
     assert made["makes-a-folder-and-hangs"].status == "TIMEOUT"
     assert list(tmp_path.iterdir()) == []
+
+
+GONE = """
+import json, os, signal, socket, sys
+from harness import child, forkserver
+
+class Catalogue:
+    def get(self, name):
+        return None
+
+def scenario(*_):
+    signal.alarm(60)  # should it be left after all
+    signal.pause()
+
+child.main = scenario
+control, engine = socket.socketpair()
+server = forkserver.Server(control, Catalogue(), None)
+engine.sendall(sys.argv[1].encode() + b"\\n")
+engine.close()
+try:
+    server.serve()
+except OSError:
+    pass
+try:
+    os.waitpid(-1, os.WNOHANG)
+except ChildProcessError:
+    print("no child is left")
+"""
+
+
+def test_an_engine_that_is_gone_before_a_child_is_announced_leaves_none():
+    """A child that killed its engine at once outlived it: saying that it had started failed."""
+    order = Order(
+        id="toy.passes",
+        spec="toy",
+        system="live",
+        seed=1,
+        threads=1,
+        timeout_s=20,
+        soft_s=16,
+        token="f00d",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", GONE, json.dumps(asdict(order))],
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stdout == "no child is left\n", done.stderr
 
 
 def test_fork_servers_that_cannot_load_end_the_run_with_one_line(toy):

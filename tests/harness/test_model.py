@@ -235,4 +235,7 @@ def test_the_exit_code_says_what_a_run_amounts_to():
     assert Run(info(), [fine, expected]).exit_code == model.AS_EXPECTED == 0
     assert Run(info(), [fine, failed]).exit_code == model.UNEXPECTED == 1
     assert Run(info(), [failed, broken]).exit_code == model.BROKEN == 2
+    for status, code in (("complete", 0), ("lost", 1)):
+        place = {"name": "box", "spec": "ssh=box", "status": status, "reason": "it went away"}
+        assert Run(info(place=place), [fine]).exit_code == code
     assert Run(info(), [fine, failed, broken]).unexpected == [failed, broken]

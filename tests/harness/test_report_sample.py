@@ -132,6 +132,7 @@ def run(*found, **more):
             {"name": "kqueue", "available": False, "evidence": "Python lacks it here"},
         ],
         counters={"waits": 30},
+        place={"name": "desk", "spec": "popen//id=desk", "status": "complete"},
         stale_expectations=["expectations.toml:9: there is no scenario 'gone.long-ago'"],
     )
     return Run(dataclasses.replace(info, **more), list(found) or results())
@@ -166,7 +167,7 @@ def hostile_run():
 #: Keys that a record is looked up by; every other key is the run's own text.
 KEYS = {
     *("seq", "who", "event", "detail", "t", "thread", "task"),
-    *("name", "ok", "available", "evidence"),
+    *("name", "ok", "available", "evidence", "spec", "status"),
     *("os", "release", "machine", "libc", "version", "implementation", "gil", "sha", "dirty"),
 }
 
