@@ -165,7 +165,7 @@ class Session:
         if backend is not None and not backend.available:
             raise HarnessError(backend.evidence)
         self.info = self._describe()
-        self._here = self._circumstances()
+        self._here = expectations.Circumstances.of(self.info)
         self._pool = Pool(Setup(self.catalogue.folder, options.subject), self.info.jobs)
         self._begin = time.monotonic()
 
@@ -271,25 +271,6 @@ class Session:
             harness_version=environment.version(),
             capabilities=[asdict(item) for item in self._capabilities.values()],
             stale_expectations=self._expectations.stale(item.id for item in self.catalogue),
-        )
-
-    def _circumstances(self) -> expectations.Circumstances:
-        info = self.info
-        return expectations.Circumstances(
-            facts={
-                "backend": info.backend,
-                "platform": info.platform["os"],
-                "os_version": info.platform["release"],
-                "python": info.python["version"],
-                "gil": str(info.python["gil"]).lower(),
-                "subject": info.subject,
-                "spec": info.spec,
-                "system": info.system,
-                "ground": info.ground,
-            },
-            capabilities=frozenset(
-                name for name, item in self._capabilities.items() if item.available
-            ),
         )
 
     def _beforehand(self, item: Scenario) -> Result | None:

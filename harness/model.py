@@ -44,6 +44,9 @@ class Status(enum.StrEnum):
     FLAKY = "FLAKY"
 
 
+#: Grounds that are no kernel of the machine.
+SIMULATED: Final = ("sim", "simulated")
+
 #: Exit codes of a run.
 AS_EXPECTED: Final = 0
 UNEXPECTED: Final = 1
