@@ -18,6 +18,7 @@ from html import escape
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
+from ..report import words
 from ..report.files import put
 from . import data
 
@@ -69,6 +70,7 @@ def write(
     Raises:
         OSError: a file cannot be written.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     chunks = data.chunks(found, changed=changed, title=title)
     embedded = ""
     if single:
@@ -77,7 +79,7 @@ def write(
             for name, chunk in chunks
         )
     else:
-        (folder / "data").mkdir(parents=True, exist_ok=True)
+        (folder / "data").mkdir(exist_ok=True)
         kept = set()
         for name, chunk in chunks:
             text = f"board.receive({json.dumps(name)}, {_harmless(chunk)});\n"
@@ -98,7 +100,7 @@ def _page(title: str, embedded: str, *, single: bool) -> str:
     )
     parts = {
         "policy": policy,
-        "title": escape(title or "reactorlab board"),
+        "title": escape(words.visible(title or "reactorlab board")),
         "styles": "\n".join(f"<style>{text}</style>" for text in styles),
         "data": embedded,
         "scripts": "\n".join(f"<script>{text}</script>" for text in scripts),

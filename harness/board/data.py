@@ -164,7 +164,11 @@ def _cell(result: Result | None) -> Any:
 def _parted(runs: dict[Column, Run]) -> set[str]:
     """Return the ids of the scenarios whose traces part without a permit."""
     found = divergence.compare({column.name: run for column, run in runs.items()})
-    return {item.id for item in found.undeclared}
+    return {
+        item.id
+        for item in found.undeclared
+        if any(side.event is not None for side in item.sides)  # else only the ends differ
+    }
 
 
 def _column(

@@ -57,8 +57,8 @@
     return h("td", null,
       h("a", { class: `st ${word}${unexpected ? " unexpected" : ""}`, href: board.link(["scenario", id], { at: column }), tabindex: "-1", "aria-label": said, title: variant ? `permitted: ${variant}` : null },
         `${board.glyph(status)} ${word}`, attempts > 1 ? h("small", null, ` ×${attempts}`) : null,
-        unexpected ? h("small", null, " unexpected") : MARKS[mark] ? h("small", null, MARKS[mark]) : null,
-        variant ? " ◇" : null));
+        variant ? " ◇" : null, MARKS[mark] ? h("small", null, MARKS[mark]) : null),
+      unexpected ? h("small", { class: "surprise", "aria-hidden": "true" }, "unexpected") : null);
   };
 
   const order = () => {
@@ -91,7 +91,7 @@
 
   /** Arrows move between the cells of the table; only one of them is in the order of Tab. */
   const navigate = (table) => {
-    const links = (row) => [...row.querySelectorAll("th[scope=row] a, th[scope=row] button, td a")];
+    const links = (row) => [...row.querySelectorAll("th a, th button, td a")];
     const rows = () => [...table.querySelectorAll("tbody tr")].filter((row) => links(row).length);
     const focus = (link) => {
       table.querySelectorAll("tbody [tabindex='0']").forEach((one) => one.setAttribute("tabindex", "-1"));

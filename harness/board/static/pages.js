@@ -92,7 +92,7 @@
   // One row for each name: a dot for each measurement, a bar to the median, and its number.
   const plot = (label, rows, unit) => {
     const WIDTH = 900, LEFT = 200, RIGHT = 110, ROW = 28;
-    const top = Math.max(...rows.flatMap(([, values]) => values), 1e-9);
+    const top = Math.max(...rows.flatMap(([, values, middle]) => [...values, middle]), 1e-9);
     const x = (value) => LEFT + (value / top) * (WIDTH - LEFT - RIGHT);
     return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label },
       svg("svg", { class: "plot", viewBox: `0 0 ${WIDTH} ${rows.length * ROW + 4}`, role: "img", "aria-label": `${label}: ${rows.map(([name, , middle]) => `${name} ${unit(middle)}`).join(", ")}` },

@@ -67,7 +67,7 @@
   board.lanes = (cell, text, label) => {
     const { timeline } = cell;
     if (timeline.length < 2) return null;
-    const WIDTH = 960, LEFT = 170, ROW = 22;
+    const WIDTH = 620, LEFT = 128, ROW = 22;
     const begin = timeline[0][0], end = Math.max(...timeline.map((event) => event[0]));
     const x = (index) => LEFT + ((timeline[index][0] - begin) / (end - begin || 1)) * (WIDTH - LEFT - 16) + 4;
     const say = (index) => {
@@ -89,7 +89,7 @@
           const said = `${thread ? "thread " : ""}${text(name)}`;
           return svg("g", null,
             svg("line", { x1: LEFT, x2: WIDTH, y1: y + 11, y2: y + 11 }),
-            svg("text", { x: LEFT - 8, y: y + 15, "text-anchor": "end" }, said.length > 24 ? `${said.slice(0, 23)}…` : said, svg("title", null, said)),
+            svg("text", { x: LEFT - 8, y: y + 15, "text-anchor": "end" }, said.length > 18 ? `${said.slice(0, 17)}…` : said, svg("title", null, said)),
             spans.map(([from, to]) =>
               svg("rect", { class: to === null ? "unended" : "bar", x: x(from), y: y + 5, rx: 3, height: 12, width: Math.max((to === null ? WIDTH - 12 : x(to)) - x(from), 3) },
                 svg("title", null, `${said}: ${say(from)} … ${to === null ? "it never ended" : say(to)}`))),
