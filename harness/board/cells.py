@@ -117,7 +117,7 @@ class _Chunk:
                 for one in result.attempts[:50]
             ],
             "history": _folded(history),
-            "counters": {key: value for key, value in result.counters.items() if value},
+            "counters": {words.visible(key): n for key, n in result.counters.items() if n},
         }
         if cut or cut_too:
             made["cut"] = [cut, cut_too]

@@ -14,6 +14,7 @@ from reactor.system import SYSTEMS
 
 from ..engine import RunOptions
 from ..errors import HarnessError
+from ..report import words
 
 if TYPE_CHECKING:
     import argparse
@@ -29,8 +30,8 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def plain(value: object) -> Text:
-    """Return a value as text in which nothing is markup: it comes from a scenario or a report."""
-    return Text(str(value))
+    """Return a value as text in which nothing acts: it comes from a scenario, a report or a path."""
+    return Text(words.visible(value))
 
 
 def print_json(data: Any) -> None:

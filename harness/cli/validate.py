@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from .. import collection, jsonfile, schema
 from ..errors import HarnessError
 from ..model import AS_EXPECTED, BROKEN
+from ..report import words
 from .show import console, plain
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def main(options: argparse.Namespace) -> int:
         try:
             name = _check(jsonfile.read(path), str(path))
         except HarnessError as exc:
-            console(stderr=True).print(plain(f"reactorlab: {exc}"), soft_wrap=True)
+            console(stderr=True).print(plain(words.one_line(f"reactorlab: {exc}")), soft_wrap=True)
             code = BROKEN
         else:
             console().print(plain(f"{path}: follows {name}"), soft_wrap=True)

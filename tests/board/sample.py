@@ -1,6 +1,6 @@
 """Generated runs of many platforms, for the tests of the board and for its bars of size and time.
 
-    python -m tests.board.sample FOLDER --platforms 10 --backends 4 --scenarios 250 --seed 0
+python -m tests.board.sample FOLDER --platforms 10 --backends 4 --scenarios 250 --seed 0
 """
 
 from __future__ import annotations
@@ -25,10 +25,28 @@ PLATFORMS = [
 ]
 BACKENDS = [("epoll", "eventfd+timeout"), ("kqueue", "user+timer"), ("poll", "pipe+timeout")]
 BACKENDS.append(("select", "pipe+timeout"))
-FAMILIES = ["accept", "cancel", "close", "connect", "partial", "timer", "wake", "udp", "signal", "fd"]
+FAMILIES = [
+    "accept",
+    "cancel",
+    "close",
+    "connect",
+    "partial",
+    "timer",
+    "wake",
+    "udp",
+    "signal",
+    "fd",
+]
 NAMES = ["recv", "send", "peer", "lab", "echo", "accept 0"]
 EVENTS = ["start", "runs", "ends", "outcome", "note"]
-DETAILS = ["", "recv of 1000 bytes", "value 1000 bytes", "OperationCancelled", "None", "65536 bytes"]
+DETAILS = [
+    "",
+    "recv of 1000 bytes",
+    "value 1000 bytes",
+    "OperationCancelled",
+    "None",
+    "65536 bytes",
+]
 
 
 def result(name: str, place: random.Random, plan: random.Random, backend: str) -> Result:

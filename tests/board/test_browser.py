@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -18,10 +19,12 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright", exc_type=Impo
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
 BROKEN = "accept.what-happens-0"
 WIDTHS = [1440, 390]
-OTHERS = [
+OTHERS: list[dict[str, Any]] = [
     {
         "schema": "reactorlab.explored/1",
         "programs": [
@@ -140,11 +143,12 @@ class Tab:
         self.page.on("console", lambda said: self.wrong.append(f"console: {said.text}"))
         self.page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
         self.page.on("dialog", lambda dialog: self.wrong.append(f"dialog: {dialog.message}"))
-        self.page.on(
-            "request",
-            lambda asked: asked.url.startswith("file:") or self.wrong.append(f"asks {asked.url}"),
-        )
+        self.page.on("request", self._asks)
         self.address = address
+
+    def _asks(self, request):
+        if not request.url.startswith("file:"):
+            self.wrong.append(f"asks {request.url}")
 
     def go(self, route):
         self.page.goto("about:blank")
@@ -274,7 +278,7 @@ def test_the_history_folds_equal_runs(browser, address):
             row.split("\t")[0].split("+")[0] + row.split("@")[1].split()[0]: row
             for row in page.locator("main table").first.locator("tbody tr").all_inner_texts()
         }
-        assert "✓ PASS ×2" in rows["epolllinux"]
+        assert "✓ PASS ×2" in rows["epolllinux"]  # noqa: RUF001
         history = page.locator("td .history", has_text="TIMEOUT")
         assert history.inner_text() == "✓ PASS → ◷ TIMEOUT"
 
@@ -328,7 +332,9 @@ def test_nobody_is_shut_out(browser, address, width, scheme):
     with Tab(browser, address, width=width, scheme=scheme) as tab:
         for route in routes:
             page = tab.go(route)
-            page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
+            page.evaluate(
+                "document.querySelectorAll('details').forEach((one) => (one.open = true))"
+            )
             assert "No such" not in page.inner_text("h1")
             found = axe.Axe().run(page).response["violations"]
             serious = [
@@ -344,7 +350,10 @@ def test_on_paper_nothing_is_cut_off(browser, address):
     with Tab(browser, address) as tab:
         page = tab.go("#/?q=family:accept")
         page.emulate_media(media="print")
-        assert page.locator(".matrix-holder").evaluate("one => getComputedStyle(one).overflow") == "visible"
+        assert (
+            page.locator(".matrix-holder").evaluate("one => getComputedStyle(one).overflow")
+            == "visible"
+        )
         assert not page.locator(".tools").is_visible()
 
 
@@ -356,9 +365,7 @@ def test_no_text_of_a_run_acts(browser, tmp_path, single):
     run.results[0].output = "x" * 10_000_000
     run.results[0].id = f"evil.{HOSTILE}"
     found.add(run)
-    found.add_other(
-        {**OTHERS[0], "programs": [{**OTHERS[0]["programs"][0], "name": HOSTILE}]}  # type: ignore[index]
-    )
+    found.add_other({**OTHERS[0], "programs": [{**OTHERS[0]["programs"][0], "name": HOSTILE}]})
     page_of = board.write(found, tmp_path, single=single, title=HOSTILE)
     with Tab(browser, page_of.as_uri()) as tab:
         page = tab.go("")
