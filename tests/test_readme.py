@@ -74,7 +74,10 @@ def test_the_commands_of_the_readme_exist():
         check=True,
     ).stdout
     verbs = set(re.findall(r"\| `reactorlab (\w+)", README))
-    assert verbs == {"run", "list", "explain", "trace", "diverge", "explore", "mutants", "backends"}
+    assert verbs == {
+        *("run", "list", "explain", "trace", "diverge", "explore", "mutants", "backends"),
+        *("merge", "diff", "expect", "validate"),
+    }
     for verb in verbs:
         assert re.search(rf"\b{verb}\b", help_text), verb
     run_help = subprocess.run(

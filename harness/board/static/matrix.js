@@ -187,7 +187,9 @@
     return [
       h("p", { class: "kicker" }, index.title === "reactorlab" ? null : index.title),
       h("h1", { class: index.good ? "good" : "bad", tabindex: "-1" }, h("span", { class: "where" }, index.where), h("span", { class: "verdict" }, h("span", { "aria-hidden": "true", class: "sign" }, index.good ? "✓ " : "✗ "), index.verdict)),
-      board.shares(index.counts), board.counts(index.counts), board.legend(),
+      board.shares(index.counts), board.counts(index.counts),
+      index.changes ? h("p", { class: "since" }, "Since the earlier runs: ", h("a", { href: board.link(["changes"]) }, index.changes.sentence)) : null,
+      board.legend(),
       h("div", { class: "tools" }, h("label", { for: "filter" }, "Filter"), box, fold, shown),
       h("p", { class: "examples" }, "Try ", examples.map((one) => [h("button", { type: "button", class: "example", onclick: () => { box.value = one; save(); draw(); } }, one), " "]),
         h("a", { href: board.link(["query"]) }, "How to ask")),
