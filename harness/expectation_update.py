@@ -40,6 +40,9 @@ _KEYS: Final = (
     "os_version",
 )
 
+#: So many conditions are looked for in every way.
+_EXHAUSTIVE: Final = 3
+
 _NO_RESULT: Final = (Status.UNSUPPORTED, Status.SKIP, Status.NOTRUN)
 
 
@@ -235,17 +238,33 @@ def _explain(
 def _smallest(
     positives: list[_Seen], negatives: list[_Seen]
 ) -> Mapping[str, tuple[str, ...]] | None:
-    """Return the fewest conditions that hold at all positives and at no negative; None without any."""
-    atoms = list(_atoms(positives, negatives))
-    for size in range(len(_KEYS) + 1):
+    """Return the fewest conditions that hold at all positives and at no negative; None without any.
+
+    Each condition keeps some of the negatives out, so this is a cover of them by conditions. Up to
+    `_EXHAUSTIVE` of them every choice is tried; beyond that, each next one is that which keeps most of
+    the rest out, as a search through all choices would take for ever.
+    """
+    atoms = []
+    for key, values in _atoms(positives, negatives):
+        trial = Expectation("", "", (), "", {key: values})
+        held = [trial.holds(seen.here, dt.date.min) for seen in negatives]
+        atoms.append((key, values, frozenset(at for at, holds in enumerate(held) if not holds)))
+    everything = frozenset(range(len(negatives)))
+    for size in range(_EXHAUSTIVE + 1):
         for chosen in itertools.combinations(atoms, size):
-            conditions = dict(chosen)
-            if len(conditions) < size:  # two of one key
-                continue
-            trial = Expectation("", "", (), "", conditions)
-            if not any(trial.holds(seen.here, dt.date.min) for seen in negatives):
-                return conditions
-    return None
+            if len({key for key, _, _ in chosen}) == size and everything == frozenset().union(
+                *(out for _, _, out in chosen)
+            ):
+                return {key: values for key, values, _ in chosen}
+    left, found = everything, dict[str, tuple[str, ...]]()
+    while left:
+        free = [atom for atom in atoms if atom[0] not in found]
+        key, values, out = max(free, key=lambda atom: len(atom[2] & left), default=("", (), left))
+        if not out & left or not key:
+            return None
+        found[key] = values
+        left -= out
+    return found
 
 
 def _atoms(

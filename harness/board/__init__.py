@@ -72,7 +72,7 @@ def write(
     """
     folder.mkdir(parents=True, exist_ok=True)
     chunks = data.chunks(found, changed=changed, title=title)
-    embedded = ""
+    embedded, kept = "", set()
     if single:
         embedded = "\n".join(
             f'<script type="application/octet-stream" id="chunk-{name}">{_packed(chunk)}</script>'
@@ -80,13 +80,12 @@ def write(
         )
     else:
         (folder / "data").mkdir(exist_ok=True)
-        kept = set()
         for name, chunk in chunks:
             text = f"board.receive({json.dumps(name)}, {_harmless(chunk)});\n"
             kept.add(put(folder / "data" / f"{name}.js", text.encode()))
-        for path in (folder / "data").glob("*.js"):
-            if path not in kept:  # of a board that was here before, with more scenarios
-                path.unlink()
+    for path in (folder / "data").glob("*.js"):
+        if path not in kept:  # of a board that was here before
+            path.unlink()
     return put(folder / "index.html", _page(title, embedded, single=single).encode())
 
 

@@ -220,6 +220,8 @@ def test_the_filter_narrows_and_its_state_is_in_the_address(browser, address):
         ("linux:timeout", 0, 4),
         ("any:timeout", 1, 4),
         ("cap:nothing", 0, 4),
+        ("is:regressed kqueue:timeout", 1, 4),
+        ("is:regressed kqueue:timeout col:linux", 0, 2),
         ("strict:must", 30, 4),
         ("col:linux family:accept", 3, 2),
         ("-col:linux family:accept", 3, 2),
@@ -240,7 +242,9 @@ def test_the_query_language(browser, address, query, rows, columns):
         assert found == [rows, columns, []]
 
 
-@pytest.mark.parametrize("query", ["is:odd", "nowhere:fail", "linux:great", "col:nowhere"])
+@pytest.mark.parametrize(
+    "query", ["is:odd", "is:constructor", "nowhere:fail", "linux:great", "col:nowhere"]
+)
 def test_a_term_that_means_nothing_is_told(browser, address, query):
     with Tab(browser, address) as tab:
         page = tab.go("")

@@ -83,6 +83,8 @@ def test_a_board_that_shrinks_leaves_no_old_data(command, runs, tmp_path):  # no
         "s1.js",
         "s2.js",
     ]
+    assert command("merge", runs, "-o", out, "--single-file")[0] == 0
+    assert list((out / "data").iterdir()) == []
 
 
 def test_an_unexpected_result_and_a_regression_are_told_by_the_exit_code(

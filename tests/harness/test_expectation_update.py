@@ -205,6 +205,21 @@ def test_a_backend_that_was_added_is_no_condition_that_the_file_may_have():
     expectations.parse(made.text)
 
 
+def test_many_conditions_are_found_without_trying_every_choice():
+    """Each negative differs in one thing alone, so that all five are needed."""
+    there = {"backend": "poll", "os": "openbsd", "python": "3.13.1", "release": "7.8"}
+    runs = [run({"a.b": F}, **there, lacks=["pty"])]
+    for key, value in (
+        *(("backend", "select"), ("os", "netbsd"), ("python", "3.12.1"), ("release", "7.7")),
+        ("lacks", ()),
+    ):
+        runs.append(run({"a.b": P}, **({**there, "lacks": ["pty"]} | {key: value})))
+    made = update("", runs)
+    ((_, found, _),) = conditions(made)
+    assert len(found) == 5
+    assert judged(made.text, runs) == []
+
+
 SPACE = st.lists(
     st.tuples(
         st.sampled_from(["epoll", "poll", "select"]),

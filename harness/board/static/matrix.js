@@ -206,6 +206,7 @@
       ["is:unexpected", "with a result that a run fails for"],
       ["is:different", "that end differently in two columns, or whose traces part without a permit"],
       ["is:flaky is:expected is:permit", "that are flaky, fail as expected, show a permitted outcome"],
+      ["is:regressed is:fixed is:new is:slower", "that changed so since the earlier runs"],
       ["kqueue:fail freebsd:timeout,crash", "that ended so in a column of that name; any:fail in some column"],
       ["cap:ipv6", "that are UNSUPPORTED somewhere because ipv6 is missing"],
       ["col:linux", "shows only these columns; -col:linux all others"],

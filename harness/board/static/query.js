@@ -2,7 +2,7 @@
 // The query language of the filter box. Terms are separated by spaces and must all hold:
 //   word  "two words"       in the id, the law or the family
 //   family:cancel  law:4  id:accept  strict:must  cap:ipv6
-//   is:unexpected  is:different  is:flaky  is:expected  is:permit
+//   is:unexpected  is:different  is:flaky  is:expected  is:permit  is:regressed  is:fixed  is:new  is:slower
 //   kqueue:fail  linux:timeout,crash   some column of that name ended so;  any:fail  some column
 //   col:freebsd             only these columns are shown
 //   -term                   does not hold
@@ -34,6 +34,11 @@
       new Set(cells.filter((cell) => cell && !board.apart(cell[0])).map((cell) => cell[0])).size > 1,
   };
 
+  // What became of a scenario since the earlier runs, in one of the columns that are shown.
+  const became = (kind) => (row, cells, all, shown) =>
+    (board.index.changes ? board.index.changes.groups : []).some(([name, rows]) => name === kind && rows.some(([id, column]) => id === row.id && shown.includes(column)));
+  for (const kind of ["regressed", "fixed", "new", "slower"]) is[kind] = became(kind);
+
   const own = {
     family: (row, value) => row.family.toLowerCase() === value,
     law: (row, value) => String(row.law) === value,
@@ -54,10 +59,10 @@
       if (!key)
         test = (row) => `${row.id} ${row.family} ${row.text}`.toLowerCase().includes(value);
       else if (key === "is") {
-        const unknown = values.find((one) => !is[one]);
+        const unknown = values.find((one) => !Object.hasOwn(is, one));
         if (unknown !== undefined) problems.push(`is:${unknown} is unknown; there are ${Object.keys(is).join(", ")}`);
-        else test = (row, cells) => values.some((one) => is[one](row, cells));
-      } else if (own[key]) test = (row) => values.some((one) => own[key](row, one));
+        else test = (row, cells, all, columns) => values.some((one) => is[one](row, cells, all, columns));
+      } else if (Object.hasOwn(own, key)) test = (row) => values.some((one) => own[key](row, one));
       else if (key === "col") {
         const found = new Set(values.flatMap(columnsOf));
         if (!found.size) problems.push(`no column is called ${value}`);
@@ -85,7 +90,7 @@
       matches: (number) => {
         const all = board.index.cells[number];
         const cells = shown.map((one) => all[one]);
-        return tests.every((test) => test(board.index.scenarios[number], cells, all));
+        return tests.every((test) => test(board.index.scenarios[number], cells, all, shown));
       },
     };
   };
