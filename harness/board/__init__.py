@@ -35,10 +35,13 @@ _SCRIPTS: Final = (
     "core.js",
     "query.js",
     "parts.js",
+    "keyboard.js",
     "matrix.js",
     "scenario.js",
     "backend.js",
     "pages.js",
+    "mutants.js",
+    "bench.js",
     "main.js",
 )
 

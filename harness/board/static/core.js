@@ -65,13 +65,16 @@ const board = { views: {}, chunks: new Map(), index: null };
 
   board.route = () => {
     const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
-    const parts = path.split("/").filter(Boolean).map((part) => {
-      try {
-        return decodeURIComponent(part);
-      } catch {
-        return part; // typed by hand
-      }
-    });
+    const parts = path
+      .split("/")
+      .filter(Boolean)
+      .map((part) => {
+        try {
+          return decodeURIComponent(part);
+        } catch {
+          return part; // typed by hand
+        }
+      });
     return { parts, parameters: new URLSearchParams(query || "") };
   };
 

@@ -8,7 +8,11 @@
 
   const pages = () => {
     const { index } = board;
-    const unexpected = index.changes ? index.changes.groups.filter(([kind]) => kind === "regressed").reduce((sum, [, rows]) => sum + rows.length, 0) : 0;
+    const unexpected = index.changes
+      ? index.changes.groups
+          .filter(([kind]) => kind === "regressed")
+          .reduce((sum, [, rows]) => sum + rows.length, 0)
+      : 0;
     return [
       ["Matrix", [], true],
       ["Capabilities", ["capabilities"], true],
@@ -29,13 +33,28 @@
       const view = board.views[Object.hasOwn(board.views, name) ? name : "matrix"];
       content = await view(parameters, rest);
     } catch (error) {
-      content = [h("h1", { tabindex: "-1" }, "The data cannot be read"), h("p", null, String(error.message || error))];
+      content = [
+        h("h1", { tabindex: "-1" }, "The data cannot be read"),
+        h("p", null, String(error.message || error)),
+      ];
     }
     if (mine !== turn) return; // somebody went on meanwhile
-    main.replaceChildren(...content.flat(Infinity).filter((one) => one !== null && one !== undefined));
+    main.replaceChildren(
+      ...content.flat(Infinity).filter((one) => one !== null && one !== undefined),
+    );
     if (board.index)
-      document.getElementById("nav").replaceChildren(...pages().map(([title, path]) =>
-        h("a", { href: board.link(path), "aria-current": (path[0] || "matrix") === name ? "page" : null }, title)));
+      document.getElementById("nav").replaceChildren(
+        ...pages().map(([title, path]) =>
+          h(
+            "a",
+            {
+              href: board.link(path),
+              "aria-current": (path[0] || "matrix") === name ? "page" : null,
+            },
+            title,
+          ),
+        ),
+      );
     const heading = main.querySelector("h1");
     document.title = `${heading ? heading.textContent : "board"} – ${board.index ? board.index.title : "reactorlab"}`;
     if (!first) {
@@ -48,7 +67,14 @@
 
   addEventListener("hashchange", show);
   addEventListener("keydown", (event) => {
-    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
+    if (
+      event.key !== "/" ||
+      event.ctrlKey ||
+      event.metaKey ||
+      event.altKey ||
+      /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)
+    )
+      return;
     const box = document.getElementById("filter");
     if (!box) return;
     event.preventDefault();
@@ -59,6 +85,8 @@
     event.preventDefault();
     main.focus();
   });
-  addEventListener("beforeprint", () => document.querySelectorAll("main details").forEach((one) => (one.open = true)));
+  addEventListener("beforeprint", () =>
+    document.querySelectorAll("main details").forEach((one) => (one.open = true)),
+  );
   show();
 })();

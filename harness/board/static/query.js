@@ -10,14 +10,19 @@
   const tokens = (text) => {
     const found = [];
     for (const match of text.matchAll(/(-?)(?:([^\s":]+):)?(?:"([^"]*)"|(\S+))/g))
-      found.push({ not: match[1] === "-", key: (match[2] || "").toLowerCase(), value: (match[3] ?? match[4]).toLowerCase() });
+      found.push({
+        not: match[1] === "-",
+        key: (match[2] || "").toLowerCase(),
+        value: (match[3] ?? match[4]).toLowerCase(),
+      });
     return found.filter((one) => one.value !== "");
   };
 
   const columnsOf = (word) =>
     board.index.columns.flatMap((column, number) =>
-      word === "any" || column.words.some((one) => one === word || one.split("_")[0] === word) ||
-      column.name.toLowerCase().includes(word) && word.length > 2
+      word === "any" ||
+      column.words.some((one) => one === word || one.split("_")[0] === word) ||
+      (column.name.toLowerCase().includes(word) && word.length > 2)
         ? [number]
         : [],
     );
@@ -31,12 +36,16 @@
     permit: (row, cells) => cells.some((cell) => cell && cell.length > 3),
     different: (row, cells) =>
       row.parted ||
-      new Set(cells.filter((cell) => cell && !board.apart(cell[0])).map((cell) => cell[0])).size > 1,
+      new Set(cells.filter((cell) => cell && !board.apart(cell[0])).map((cell) => cell[0])).size >
+        1,
   };
 
   // What became of a scenario since the earlier runs, in one of the columns that are shown.
   const became = (kind) => (row, cells, all, shown) =>
-    (board.index.changes ? board.index.changes.groups : []).some(([name, rows]) => name === kind && rows.some(([id, column]) => id === row.id && shown.includes(column)));
+    (board.index.changes ? board.index.changes.groups : []).some(
+      ([name, rows]) =>
+        name === kind && rows.some(([id, column]) => id === row.id && shown.includes(column)),
+    );
   for (const kind of ["regressed", "fixed", "new", "slower"]) is[kind] = became(kind);
 
   const own = {
@@ -56,12 +65,14 @@
     for (const { not, key, value } of tokens(text)) {
       const values = value.split(",").filter(Boolean);
       let test = null;
-      if (!key)
-        test = (row) => `${row.id} ${row.family} ${row.text}`.toLowerCase().includes(value);
+      if (!key) test = (row) => `${row.id} ${row.family} ${row.text}`.toLowerCase().includes(value);
       else if (key === "is") {
         const unknown = values.find((one) => !Object.hasOwn(is, one));
-        if (unknown !== undefined) problems.push(`is:${unknown} is unknown; there are ${Object.keys(is).join(", ")}`);
-        else test = (row, cells, all, columns) => values.some((one) => is[one](row, cells, all, columns));
+        if (unknown !== undefined)
+          problems.push(`is:${unknown} is unknown; there are ${Object.keys(is).join(", ")}`);
+        else
+          test = (row, cells, all, columns) =>
+            values.some((one) => is[one](row, cells, all, columns));
       } else if (Object.hasOwn(own, key)) test = (row) => values.some((one) => own[key](row, one));
       else if (key === "col") {
         const found = new Set(values.flatMap(columnsOf));
@@ -69,16 +80,27 @@
         else {
           const keep = (number) => found.has(number) !== not;
           const before = columns;
-          columns = board.index.columns.map((_, number) => number).filter((number) => keep(number) && (!before || before.includes(number)));
+          columns = board.index.columns
+            .map((_, number) => number)
+            .filter((number) => keep(number) && (!before || before.includes(number)));
         }
       } else {
         const found = columnsOf(key);
         const unknown = values.find((one) => !statuses.includes(one) && one !== "unexpected");
         if (!found.length) problems.push(`nothing is called ${key}`);
-        else if (unknown !== undefined) problems.push(`${unknown} is no status; there are ${statuses.join(", ")}`);
+        else if (unknown !== undefined)
+          problems.push(`${unknown} is no status; there are ${statuses.join(", ")}`);
         else
           test = (row, cells, all) =>
-            found.some((number) => all[number] && values.some((one) => one === wordOf(all[number][0]) || (one === "unexpected" && all[number][1] === 1)));
+            found.some(
+              (number) =>
+                all[number] &&
+                values.some(
+                  (one) =>
+                    one === wordOf(all[number][0]) ||
+                    (one === "unexpected" && all[number][1] === 1),
+                ),
+            );
       }
       if (test) tests.push(not ? (...args) => !test(...args) : test);
     }
