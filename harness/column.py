@@ -30,6 +30,7 @@ class Column:
         variant: waker and timer of the backend.
         system: the system calls that it could use.
         threads: how many ran the context.
+        place: the name of the machine or interpreter that was asked for, empty for this one.
         python: implementation, minor version, and ``t`` without a global lock: ``CPython 3.13t``.
     """
 
@@ -42,6 +43,7 @@ class Column:
     variant: str
     system: str
     threads: int
+    place: str
     python: str
 
     @classmethod
@@ -59,16 +61,20 @@ class Column:
             variant=info.variant,
             system=info.system,
             threads=info.threads,
+            # Two machines may be alike, and still be two.
+            place=getattr(info, "place", {}).get("name", ""),
             python=_python(info.python),
         )
 
     @property
     def platform(self) -> str:
         """The first line of its heading: where it ran."""
-        if not self.os:
-            return " ".join(filter(None, (self.ground, self.dialect)))
-        found = " ".join(filter(None, (self.os, self.machine)))
-        return found if self.ground == "live" else f"{found}, {self.ground}"
+        if self.os:
+            found = " ".join(filter(None, (self.os, self.machine)))
+            found = found if self.ground == "live" else f"{found}, {self.ground}"
+        else:
+            found = " ".join(filter(None, (self.ground, self.dialect)))
+        return f"{found}, {self.place}" if self.place else found
 
     @property
     def poller(self) -> str:

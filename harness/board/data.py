@@ -200,7 +200,7 @@ def _column(
         "words": column.words,
         "verdict": words.verdict(run),
         "counts": _counts(run.results),
-        "unexpected": len(run.unexpected),
+        "good": words.mark(run) == words.GLYPHS[Status.PASS],
         "facts": {name: value for name, value in facts.items() if value},
         "probes": [
             [probe.name, probe.available, probe.evidence, [one.id for one in probe.costs]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from ..collection import exit_code
 from . import words
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ def render(runs: Collection[Run]) -> str:
         message, colour = "nothing ran", "lightgrey"
     elif unexpected:
         message, colour = f"{unexpected} unexpected in {columns}", "red"
+    elif exit_code(runs):
+        message, colour = "incomplete", "red"
     else:
         message, colour = f"{columns} as expected", "brightgreen"
     made = {"schemaVersion": 1, "label": "scenarios", "message": message, "color": colour}

@@ -197,6 +197,10 @@ def verdict(*runs: Run) -> str:
         told = [result for result in judged if informative(result)]
         said.append(f"{len(told)} for information{_statuses(told)}")
     said += [f"{apart[status]} {word}" for status, word in _APART.items() if apart[status]]
+    for run in runs:
+        place = getattr(run.info, "place", {})
+        if place.get("status", "complete") != "complete":
+            said.insert(0, f"{place['name']} was {place['status']}: {place['reason']}")
     return "; ".join(said)
 
 

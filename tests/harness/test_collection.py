@@ -13,6 +13,7 @@ from harness.collection import Collection
 from harness.column import Column
 from harness.errors import HarnessError
 from harness.model import Run, RunFileError, RunInfo, Status
+from harness.report import words
 from tests.harness.test_model import full, result
 
 EXPLORED = {"schema": "reactorlab.explored/1", "programs": []}
@@ -163,6 +164,29 @@ def test_a_simulated_kernel_is_a_column_on_every_machine():
     other.info.platform = {"os": "darwin", "release": "25.0", "machine": "arm64", "libc": ""}
     assert Column.of(one.info) == Column.of(other.info)
     assert Column.of(one.info).platform == "sim"
+
+
+class Placed(RunInfo):
+    """A run of a later version, which says where it was sent."""
+
+    place: dict[str, str]
+
+
+def test_two_machines_that_are_alike_are_two_columns_and_a_lost_one_says_so():
+    made = []
+    for name, status in (("here", "complete"), ("there", "lost")):
+        one = run(f"run-{name}", results=[result()])
+        one.info = Placed(**{key: getattr(one.info, key) for key in RunInfo.__slots__})
+        one.info.place = {"name": name, "status": status, "reason": "it went away"}
+        made.append(one)
+    here, there = merged(made).current()
+    assert (here.platform, there.platform) == (
+        "linux 6 x86_64, here",
+        "linux 6 x86_64, there",
+    )
+    assert words.verdict(made[0]) == "1 of 1 as expected; 0 unexpected"
+    said = words.verdict(*made)
+    assert said == "there was lost: it went away; 2 of 2 as expected; 0 unexpected"
 
 
 @pytest.mark.parametrize(

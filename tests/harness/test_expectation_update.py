@@ -205,6 +205,33 @@ def test_a_backend_that_was_added_is_no_condition_that_the_file_may_have():
     expectations.parse(made.text)
 
 
+def test_the_fewest_conditions_are_found_where_the_widest_one_leads_astray():
+    """Python tells most of the passes apart, but is not needed beside the other two."""
+    runs = [run({"a.b": F}, "poll", "openbsd", "3.13.1")]
+    for backend, os, python in (
+        *(("select", "openbsd", "3.13.1"), ("select", "openbsd", "3.12.1")),
+        *(("epoll", "openbsd", "3.12.1"), ("poll", "linux", "3.12.1")),
+        *(("poll", "netbsd", "3.12.1"), ("poll", "linux", "3.13.1")),
+    ):
+        runs.append(run({"a.b": P}, backend, os, python))
+    made = update("", runs)
+    assert conditions(made) == [("a.b", {"backend": ("poll",), "platform": ("openbsd",)}, (F,))]
+
+
+def test_two_capabilities_at_once_are_no_condition_that_the_file_may_have():
+    runs = [run({"a.b": F}), run({"a.b": P}, lacks=["ipv6"]), run({"a.b": P}, lacks=["pty"])]
+    made = update("", runs)
+    assert made.text == ""
+    assert made.unfit == ["a.b: no conditions tell where it is FAIL"]
+
+
+def test_a_value_that_looks_like_a_pattern_stands_for_itself():
+    runs = [run({"a.b": F}, release="7*"), run({"a.b": P}, release="7.1")]
+    made = update("", runs)
+    assert conditions(made) == [("a.b", {"os_version": ("7[*]",)}, (F,))]
+    assert judged(made.text, runs) == []
+
+
 def test_many_conditions_are_found_without_trying_every_choice():
     """Each negative differs in one thing alone, so that all five are needed."""
     there = {"backend": "poll", "os": "openbsd", "python": "3.13.1", "release": "7.8"}

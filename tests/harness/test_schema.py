@@ -136,6 +136,14 @@ def test_a_schema_that_would_go_unchecked_is_an_error(odd):
         schema.checker(odd)
 
 
+def test_true_is_not_one():
+    for one in ({"enum": [1, 0]}, {"const": 1}):
+        check = schema.checker(one)
+        check(1)
+        check(1.0)
+        assert not accepts(check, True)
+
+
 def test_a_schema_may_refer_to_itself_and_close_an_object():
     check = schema.checker(
         {

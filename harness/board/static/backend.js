@@ -71,12 +71,12 @@
       h("p", { class: "crumbs" }, h("a", { href: board.link([]) }, "Matrix"), " / column"),
       h(
         "h1",
-        { tabindex: "-1", class: column.unexpected ? "bad" : "good" },
+        { tabindex: "-1", class: column.good ? "good" : "bad" },
         h("span", { class: "where" }, column.name),
         h(
           "span",
           { class: "verdict" },
-          h("span", { class: "sign", "aria-hidden": "true" }, column.unexpected ? "✗ " : "✓ "),
+          h("span", { class: "sign", "aria-hidden": "true" }, column.good ? "✓ " : "✗ "),
           column.verdict,
         ),
       ),

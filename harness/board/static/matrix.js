@@ -71,8 +71,9 @@
               "a",
               {
                 href: board.link(["column", board.index.columns[number].name]),
-                "aria-label": board.index.columns[number].name,
+                "aria-label": `${board.index.columns[number].name}: ${board.index.columns[number].verdict}`,
               },
+              board.index.columns[number].good ? null : h("span", { class: "bad" }, "✗ "),
               board.index.columns[number].python.replace("CPython ", ""),
             ),
           ),
