@@ -252,3 +252,13 @@ def test_a_trace_of_an_earlier_run_opens_in_perfetto(command, runs, tmp_path):  
     code, _, error = command("trace", "no.such", "--run", runs / "linux-2")
     assert code == 2
     assert one_line(error)
+
+
+def test_what_a_run_says_does_not_act_on_the_terminal(command, runs):  # noqa: F811
+    path = runs / "linux-2" / "run.json"
+    event = {"t": 0.1, "thread": "\x1b[2J", "task": "a\u202eb", "event": "\x07", "detail": "\x9b1m"}
+    change(path, timeline=[event], output="\x1b]0;own\x07", reason="\x1b[31m")
+    for verb in (("trace", ID, "--run", path), ("diff", path, runs / "linux-3")):
+        code, said, error = command(*verb)
+        assert code in {0, 1}
+        assert not set(said + error) & set("\x1b\x07\x9b\u202e")
