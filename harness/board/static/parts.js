@@ -54,9 +54,11 @@
   board.counted = (number, noun) =>
     `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 
-  /** A table that scrolls by itself where the page is too narrow. */
-  board.table = (label, head, rows, more = {}) =>
-    h(
+  /** A table that scrolls by itself where the page is too narrow; heads of numbers stand over them. */
+  board.table = (label, head, rows, more = {}) => {
+    const first = rows.flat(Infinity).find((row) => row && row.children.length === head.length);
+    const number = (at) => first && first.children[at].classList.contains("number");
+    return h(
       "div",
       { class: "scroll", tabindex: "0", role: "region", "aria-label": label },
       h(
@@ -68,12 +70,13 @@
           h(
             "tr",
             null,
-            head.map((one) => h("th", { scope: "col" }, one)),
+            head.map((one, at) => h("th", { scope: "col", class: number(at) && "number" }, one)),
           ),
         ),
         h("tbody", null, rows),
       ),
     );
+  };
 
   board.facts = (pairs) =>
     h(
