@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -244,6 +245,18 @@ def test_a_file_of_an_older_version_of_this_schema_is_read():
         del old["runs"][0]["results"][0][name]
     (read,) = Collection.from_json(old, "old.json").runs.values()
     assert [one.status for one in read.results] == [Status.PASS, Status.FLAKY]
+
+
+def test_a_file_that_an_early_commit_wrote_is_read(tmp_path):
+    """`data/run-1.json` stays as it is, whatever the schema gains."""
+    found = collection.load([Path(__file__).parent / "data" / "run-1.json"])
+    ((column, now),) = found.current().items()
+    assert column.name == "poll+eventfd+timeout @ linux 6 x86_64 @ CPython 3.11"
+    (item,) = now.results
+    assert (item.id, item.status) == ("accept.aborted-connection", Status.PASS)
+    assert item.trace
+    again = collection.load([found.save(tmp_path / "merged.json")])
+    assert again.to_json() == found.to_json()
 
 
 def test_what_runs_amount_to_is_the_gravest():
