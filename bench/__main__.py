@@ -11,6 +11,9 @@ from pathlib import Path
 from . import churn, echo
 from .process import BenchError, Load
 
+#: What `--json` writes; ``reports/schema/bench-1.schema.json`` describes it.
+SCHEMA = "reactorlab.bench/1"
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run one benchmark; 0 when it ran, 1 when the churn leaked, 2 for a wrong use or no result."""
@@ -25,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            data = args.module.run(args, Load(Path(folder), args.cc))
+            data = {"schema": SCHEMA, **args.module.run(args, Load(Path(folder), args.cc))}
         if args.json:
             args.json.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     except (BenchError, OSError) as exc:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .errors import HarnessError
+from .collection import find
 from .model import Run, Status
 
 if TYPE_CHECKING:
@@ -115,14 +115,7 @@ def find_runs(places: Iterable[Path]) -> dict[str, Run]:
     """
     found: dict[str, Run] = {}
     for place in places:
-        if place.is_file() or (place / "run.json").is_file():
-            files = [place if place.is_file() else place / "run.json"]
-        else:
-            files = sorted(place.glob("*/run.json"))
-        if not files:
-            what = "no run.json in it or one folder below" if place.is_dir() else "no such place"
-            raise HarnessError(f"{place}: {what}")
-        for file in files:
+        for file in find([place], ("run.json",)):
             run = Run.load(file)
             name = file.parent.name or run.info.env_name or run.info.id
             found[name if name not in found else f"{name} ({run.info.id})"] = run
@@ -149,6 +142,11 @@ def compare(runs: dict[str, Run]) -> Comparison:
         if len(results) < len(runs)
     }
     return Comparison(tuple(runs), tuple(compared), missing, tuple(divergences))
+
+
+def between(old: Result, new: Result) -> Divergence | None:
+    """Return where two results of one scenario part, as the runs ``old`` and ``new``; None if nowhere."""
+    return next(_diverge(new.id, {"old": old, "new": new}), None)
 
 
 def _events(result: Result) -> tuple[Event, ...]:

@@ -190,7 +190,7 @@ class Session:
             where = f"{world.label}: " if world.virtual else ""
             raise HarnessError(f"{where}{backend.evidence}")
         self.info = self._describe()
-        self._here = self._circumstances()
+        self._here = expectations.Circumstances.of(self.info)
         self._pool = Pool(Setup(self.catalogue.folder, options.subject), self.info.jobs)
         self._begin = time.monotonic()
 
@@ -298,28 +298,6 @@ class Session:
             harness_version=environment.version(),
             capabilities=[asdict(item) for item in self._capabilities.values()],
             stale_expectations=self._expectations.stale(item.id for item in self.catalogue),
-        )
-
-    def _circumstances(self) -> expectations.Circumstances:
-        info = self.info
-        # What the machine is says nothing about a simulated kernel.
-        here = info.platform if info.ground == "live" else {"os": "", "release": ""}
-        return expectations.Circumstances(
-            facts={
-                "backend": info.backend,
-                "platform": here["os"],
-                "os_version": here["release"],
-                "python": info.python["version"],
-                "gil": str(info.python["gil"]).lower(),
-                "subject": info.subject,
-                "spec": info.spec,
-                "system": info.system,
-                "ground": info.ground,
-                "dialect": info.dialect,
-            },
-            capabilities=frozenset(
-                name for name, item in self._capabilities.items() if item.available
-            ),
         )
 
     def _beforehand(self, item: Scenario) -> Result | None:

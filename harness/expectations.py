@@ -32,6 +32,8 @@ from .world import GROUNDS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from .model import RunInfo
+
 #: What a condition may be about. `capability` holds if it is available, with ``!`` if it is not.
 CONDITIONS: Final = (
     "backend",
@@ -76,6 +78,29 @@ class Circumstances:
     facts: Mapping[str, str]
     capabilities: frozenset[str]
 
+    @classmethod
+    def of(cls, info: RunInfo) -> Circumstances:
+        """Return those of a run."""
+        # What the machine is says nothing about a simulated kernel.
+        here = info.platform if info.ground == "live" else {}
+        return cls(
+            facts={
+                "backend": info.backend,
+                "platform": here.get("os", ""),
+                "os_version": here.get("release", ""),
+                "python": str(info.python.get("version", "")),
+                "gil": str(info.python.get("gil", True)).lower(),
+                "subject": info.subject,
+                "spec": info.spec,
+                "system": info.system,
+                "ground": info.ground,
+                "dialect": info.dialect,
+            },
+            capabilities=frozenset(
+                str(item.get("name")) for item in info.capabilities if item.get("available")
+            ),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
@@ -85,7 +110,7 @@ class Expectation:
     place: str
     statuses: tuple[Status, ...]
     reason: str
-    conditions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    conditions: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     bug: str = ""
     until: dt.date | None = None
 
@@ -190,6 +215,12 @@ def _lines_of(text: str, scenario: str) -> list[int]:
     return [number for number, line in enumerate(text.splitlines(), 1) if header.match(line)]
 
 
+def known(condition: str, value: str) -> bool:
+    """Tell whether a condition may have that value, which can be a pattern."""
+    values = _VALUES.get(condition)
+    return values is None or any(fnmatchcase(item, value) for item in values)
+
+
 def _entry(scenario: str, table: dict[str, Any], place: str, name: str) -> Expectation:
     def bad(message: str) -> ExpectationError:
         return ExpectationError(f"{place}: {name}: {message}")
@@ -221,9 +252,8 @@ def _entry(scenario: str, table: dict[str, Any], place: str, name: str) -> Expec
             if not values:
                 raise bad(f"{key} must be text, true, false, or a list of these")
             for value in values:
-                known = _VALUES.get(key)
-                if known and not any(fnmatchcase(item, value) for item in known):
-                    raise bad(f"{key} {value!r} is unknown; there are: {', '.join(known)}")
+                if not known(key, value):
+                    raise bad(f"{key} {value!r} is unknown; there are: {', '.join(_VALUES[key])}")
             conditions[key] = tuple(values)
     return Expectation(
         scenario=scenario,

@@ -7,12 +7,12 @@ from one again, so that reports, merges and diffs all read the one form.
 from __future__ import annotations
 
 import enum
-import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from . import jsonfile, schema
 from .errors import HarnessError
 
 if TYPE_CHECKING:
@@ -219,7 +219,11 @@ class Run:
         return {
             "schema": SCHEMA,
             "run": asdict(self.info),
-            "results": [asdict(result) for result in self.results],
+            "results": [
+                {item.name: getattr(result, item.name) for item in fields(result)}
+                | {"attempts": [asdict(attempt) for attempt in result.attempts]}
+                for result in self.results
+            ],
         }
 
     @classmethod
@@ -235,21 +239,23 @@ class Run:
             raise RunFileError(f"{place}: schema is {data['schema']!r}; this reads {SCHEMA!r}")
         if not isinstance(data.get("run"), dict):
             raise RunFileError(f"{place}: `run` is missing")
-        return cls(
+        made = cls(
             info=RunInfo.from_dict(data["run"], f"{place}: run"),
             results=[
                 Result.from_dict(item, f"{place}: results[{index}]")
                 for index, item in enumerate(_listed(data, "results", place))
             ],
         )
+        try:
+            # What is missing was told above, or has a default.
+            schema.published("run-1", complete=False)(data)
+        except schema.Mismatch as exc:
+            raise RunFileError(f"{place}: {exc}") from None
+        return made
 
     def save(self, path: Path | str) -> None:
         """Write `run.json`, whole or not at all."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".part")
-        partial.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
+        jsonfile.write(Path(path), self.to_json(), indent=1)
 
     @classmethod
     def load(cls, path: Path | str) -> Run:
@@ -261,13 +267,7 @@ class Run:
         path = Path(path)
         if path.is_dir():
             path /= "run.json"
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as exc:
-            raise RunFileError(f"{path}: {exc.strerror}") from exc
-        except ValueError as exc:  # bad JSON or bad UTF-8
-            raise RunFileError(f"{path}: not JSON: {exc}") from exc
-        return cls.from_json(data, str(path))
+        return cls.from_json(jsonfile.read(path, RunFileError), str(path))
 
 
 def _make(cls: type[_T], data: Mapping[str, Any], place: str, **made: Any) -> _T:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench import churn
+from harness import schema
 from reactor import backends
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,6 +39,7 @@ def test_echo_measures_side_by_side(tmp_path, compiler):
     )
     assert done.returncode == 0, done.stderr
     data = json.loads((tmp_path / "echo.json").read_text())
+    schema.published("bench-1", complete=True)(data)
     assert list(data["servers"]) == servers.split(",")
     for name, summary in data["servers"].items():
         assert len(summary["rates"]) == 2
@@ -53,6 +55,7 @@ def test_churn_finds_everything_given_back(tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     data = json.loads((tmp_path / "churn.json").read_text())
+    schema.published("bench-1", complete=True)(data)
     assert list(data["backends"]) == here
     for backend, result in data["backends"].items():
         assert f"{backend}: 300 connections in" in done.stderr  # told as each one ends

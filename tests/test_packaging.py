@@ -15,6 +15,7 @@ import pytest
 
 from harness import matrix
 from harness.kernel import DIALECTS
+from tests.board import sample
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -88,6 +89,17 @@ def test_the_installed_command_works_without_a_checkout(unpacked, tmp_path):
     listed = run("-P", "-m", "harness", "list", cwd=tmp_path, PYTHONPATH=str(unpacked))
     assert listed.returncode == 0, listed.stderr
     assert "cancel.pending-recv" in listed.stdout
+
+
+@pytest.mark.parametrize("form", ["--single-file", "--title=of files"])
+def test_the_installed_command_makes_a_board(unpacked, tmp_path, form):
+    """Schemas, scripts and styles of the board are found beside the installed package."""
+    sample.run(0, 2, 3).save(tmp_path / "run.json")
+    verbs = (("validate", "run.json"), ("merge", "run.json", "-o", "board", form))
+    for verb in verbs:
+        made = run("-P", "-m", "harness", *verb, cwd=tmp_path, PYTHONPATH=str(unpacked))
+        assert made.returncode == 0, made.stderr
+    assert "board.views.matrix" in (tmp_path / "board" / "index.html").read_text()
 
 
 def test_a_missing_extra_is_one_line(unpacked, tmp_path):

@@ -75,16 +75,8 @@ def test_the_commands_of_the_readme_exist():
     ).stdout
     verbs = set(re.findall(r"\| `reactorlab (\w+)", README))
     assert verbs == {
-        "run",
-        "list",
-        "explain",
-        "trace",
-        "diverge",
-        "matrix",
-        "explore",
-        "mutants",
-        "backends",
-        "simulate",
+        *("run", "list", "explain", "trace", "diverge", "explore", "mutants", "backends"),
+        *("merge", "diff", "expect", "validate", "matrix", "simulate"),
     }
     for verb in verbs:
         assert re.search(rf"\b{verb}\b", help_text), verb

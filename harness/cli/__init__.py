@@ -44,7 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = options.verb(options)
         sys.stdout.flush()
     except HarnessError as exc:
-        print(f"reactorlab: {' '.join(str(exc).split())}", file=sys.stderr)
+        from ..report import words  # a message may hold what a file holds
+
+        print(f"reactorlab: {words.one_line(exc)}", file=sys.stderr)
         return BROKEN
     except BrokenPipeError:
         # Whoever read our output has gone (`reactorlab list | head`). Python would complain once

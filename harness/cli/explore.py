@@ -57,7 +57,7 @@ def main(options: argparse.Namespace) -> int:
             )
     found = [reports[name] for name in chosen]
     if options.json:
-        print_json({"programs": [report.to_json() for report in found]})
+        print_json({"schema": explorer.SCHEMA, "programs": [report.to_json() for report in found]})
     else:
         _show(found, time.monotonic() - begin)
     return UNEXPECTED if any(report.violations for report in found) else AS_EXPECTED
@@ -133,7 +133,9 @@ def _show_finding(name: str, finding: explorer.Finding) -> None:
 def _replay(options: argparse.Namespace) -> int:
     report, timeline = explorer.replay(options.replay)
     if options.json:
-        print_json({"programs": [report.to_json()], "timeline": timeline})
+        print_json(
+            {"schema": explorer.SCHEMA, "programs": [report.to_json()], "timeline": timeline}
+        )
     else:
         out = console()
         for line in timeline:

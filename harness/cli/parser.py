@@ -15,15 +15,32 @@ from ..kernel import DIALECTS
 from ..model import BROKEN
 from ..places.gather import SILENCE_S
 from ..world import GROUNDS
-from . import backends, catalogue, diverge, explore, matrix, mutants, run, simulate, trace
+from . import (
+    backends,
+    catalogue,
+    diff,
+    diverge,
+    expect,
+    explore,
+    matrix,
+    merge,
+    mutants,
+    run,
+    simulate,
+    trace,
+    validate,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _EXIT_CODES = (
     "exit codes: 0 as expected, 1 an unexpected result, 2 a usage or harness error, "
     "3 nothing matched"
 )
+
+
+_PLACES = "a file, a folder that has some, or a folder of such folders"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -99,6 +116,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     made.add_argument("id", metavar="ID", help="of the scenario")
     _subject(made)
     made.add_argument("--scenarios-dir", type=Path, metavar="DIR", help="another catalogue")
+    made.add_argument("--run", type=Path, metavar="FILE", help="take it from this run.json instead")
+    made.add_argument(
+        "--perfetto", type=Path, metavar="FILE", help="write a Chrome trace there too"
+    )
     made.add_argument("--json", action="store_true", help="print its result as JSON")
 
     made = add(
@@ -114,6 +135,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="folders of reports, or run.json files; by default reports/",
     )
     made.add_argument("--json", action="store_true", help="print it as JSON")
+
+    _reports(add)
 
     made = add("backends", "the backends of this machine, and its probed capabilities")
     made.set_defaults(verb=backends.main)
@@ -187,6 +210,43 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     made.add_argument("file", type=Path, metavar="FILE", help="that `simulate` saved")
     made.add_argument("--json", action="store_true", help="print it as JSON")
     return parser.parse_args(argv)
+
+
+def _reports(add: Callable[[str, str], argparse.ArgumentParser]) -> None:
+    """Add the verbs that read what runs have left."""
+    made = add("merge", "put the runs of many machines together, and make the board of them")
+    made.set_defaults(verb=merge.main)
+    made.add_argument("places", nargs="+", type=Path, metavar="PLACE", help=_PLACES)
+    made.add_argument(
+        "-o", "--out", type=Path, required=True, metavar="DIR", help="write it into this folder"
+    )
+    made.add_argument(
+        "--single-file", action="store_true", help="the board as one index.html, to be mailed"
+    )
+    made.add_argument("--against", type=Path, metavar="OLD", help="tell what changed since then")
+    made.add_argument("--title", default="", metavar="TEXT", help="of the board")
+
+    made = add("diff", "say what became of the scenarios between two sets of runs")
+    made.set_defaults(verb=diff.main)
+    made.add_argument("old", type=Path, metavar="OLD", help=_PLACES)
+    made.add_argument("new", type=Path, metavar="NEW", help="likewise")
+    made.add_argument("--json", action="store_true", help="print it as JSON")
+
+    made = add("validate", "hold files against the published schemas")
+    made.set_defaults(verb=validate.main)
+    made.add_argument("places", nargs="+", type=Path, metavar="FILE", help=_PLACES)
+
+    made = add("expect", "keep the expectation file true")
+    verbs = made.add_subparsers(title="verbs", metavar="VERB", required=True, dest="what")
+    summary = "write the fewest conditions under which runs fail, and name stale entries"
+    made = verbs.add_parser("update", help=summary, description=summary, allow_abbrev=False)
+    made.set_defaults(verb=expect.main_update)
+    made.add_argument("places", nargs="+", type=Path, metavar="RUN", help=_PLACES)
+    made.add_argument("--expectations", type=Path, metavar="FILE", help="another expectation file")
+    made.add_argument("--scenarios-dir", type=Path, metavar="DIR", help="another catalogue")
+    made.add_argument("--reason", default="", metavar="TEXT", help="of the new entries")
+    made.add_argument("--bug", default="", metavar="LINK", help="of the new entries")
+    made.add_argument("--dry-run", action="store_true", help="only say what would be written")
 
 
 def _subject(parser: argparse.ArgumentParser) -> None:

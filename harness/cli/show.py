@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..engine import RunOptions
+from ..report import words
 from ..world import World, dialect_for, make_world
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def plain(value: object) -> Text:
-    """Return a value as text in which nothing is markup: it comes from a scenario or a report."""
-    return Text(str(value))
+    """Return a value as text in which nothing acts: it comes from a scenario, a report or a path."""
+    return Text(words.visible(value))
 
 
 def print_json(data: Any) -> None:

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from .. import engine
-from ..report import words
+from .. import engine, jsonfile
+from ..errors import HarnessError
+from ..model import Run
+from ..report import chrometrace, words
 from ..scenario import load
 from .show import console, plain, print_json, run_options
 
@@ -16,15 +18,24 @@ if TYPE_CHECKING:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Run one scenario and print its timeline; returns the exit code."""
-    item = load(options.scenarios_dir).get(options.id)  # before anything is started
-    made = engine.run(engine.settle(run_options(options, ids=(item.id,), jobs=1)))
+    """Run one scenario, or take it out of an earlier run, and print its timeline.
+
+    Returns:
+        The exit code: what the one result amounts to.
+    """
+    made = _earlier(options) if options.run else _fresh(options)
     (result,) = made.results
+    if options.perfetto:
+        try:
+            jsonfile.write(options.perfetto, chrometrace.render(result, made.info), indent=1)
+        except OSError as exc:
+            raise HarnessError(f"cannot write {options.perfetto}: {exc.strerror}") from exc
+        console(stderr=True).print(plain(f"trace: {options.perfetto}"), soft_wrap=True)
     if options.json:
         print_json(made.to_json()["results"][0])
         return made.exit_code
     out = console()
-    out.print(plain(f"{item.id} on {words.where(made.info)}, seed {made.info.seed}"))
+    out.print(plain(f"{result.id} on {words.where(made.info)}, seed {made.info.seed}"))
     table = Table("ms", "thread", "who", "event", "detail", box=None)
     table.columns[0].justify = "right"
     for event in result.timeline:
@@ -49,3 +60,16 @@ def main(options: argparse.Namespace) -> int:
             out.print(plain(f"\n{title}:\n{text.rstrip()}"))
     out.print(plain(f"replay: {result.replay}"), soft_wrap=True)
     return made.exit_code
+
+
+def _fresh(options: argparse.Namespace) -> Run:
+    item = load(options.scenarios_dir).get(options.id)  # before anything is started
+    return engine.run(run_options(options, ids=(item.id,), jobs=1))
+
+
+def _earlier(options: argparse.Namespace) -> Run:
+    run = Run.load(options.run)
+    found = [result for result in run.results if result.id == options.id]
+    if not found:
+        raise HarnessError(f"{options.run}: there is no result of {options.id} in it")
+    return Run(run.info, found[:1])

@@ -39,6 +39,10 @@ SAMPLES = 600
 COLLECT = 200
 
 
+#: What `reactorlab explore --json` says of itself; ``reports/schema/explored-1.schema.json`` has it.
+SCHEMA = "reactorlab.explored/1"
+
+
 @dataclass
 class Finding:
     """A violation with its shortest schedule found.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import HarnessError
+from ..schema import path as schema_path
 from . import html, junit, summary
 from .files import put
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..model import Run
 
 __all__ = ["schema_path", "write"]
@@ -35,21 +36,3 @@ def write(run: Run, folder: Path) -> list[Path]:
         put(folder / "summary.md", summary.render(run).encode()),
         put(folder / "index.html", html.render(run).encode()),
     ]
-
-
-def schema_path(name: str = "run-1") -> Path:
-    """Find a published JSON schema: inside the installed package, or in a checkout.
-
-    Args:
-        name: ``run-1`` is that of `run.json`, ``mutants-1`` that of `mutants.json`.
-
-    Raises:
-        HarnessError: it is in neither place.
-    """
-    package = Path(__file__).resolve().parents[1]
-    # The installed one first: beside an installed package stand other people's packages.
-    for folder in (package / "_schema", package.parent / "reports" / "schema"):
-        path = folder / f"{name}.schema.json"
-        if path.is_file():
-            return path
-    raise HarnessError(f"{name}.schema.json is not installed with the package")

@@ -33,7 +33,7 @@ _LINK = re.compile(r"https?://[^\s<>\"'`]+[^\s<>\"'`.,;:!?)\]]")
 
 def render(run: Run) -> str:
     """Return the whole page."""
-    style, script = _part("style.css"), _part("page.js")
+    style, script = _part("palette.css") + _part("style.css"), _part("page.js")
     probes, others = tally.probes(run)
     return (
         _environment()

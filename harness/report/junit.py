@@ -5,42 +5,49 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING, Any
 
+from ..column import Column
 from ..model import Status
 from . import words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..model import Result, Run
 
 #: Results that a JUnit reader knows as skipped, even where the run fails for them.
 _SKIPPED = (Status.UNSUPPORTED, Status.SKIP, Status.NOTRUN)
 
 
-def render(run: Run) -> bytes:
+def render(*runs: Run) -> bytes:
     """Return the whole file.
 
-    One suite, whose name is the specification and the platform. What the run fails for is a
-    failure, ERROR an error; what did not run or is known to fail is skipped, with the reason.
+    One suite for each run, whose name is its column. What the run fails for is a failure, ERROR an
+    error; what did not run or is known to fail is skipped, with the reason.
     """
-    info = run.info
-    kinds = [_kind(result) for result in run.results]
-    numbers = {
-        "tests": len(run.results),
-        "failures": kinds.count("failure"),
-        "errors": kinds.count("error"),
-        "skipped": kinds.count("skipped"),
-        "time": f"{info.duration_s:.3f}",
-    }
-    root = _element(None, "testsuites", name="reactorlab", **numbers)
-    name = f"{words.spec(info)}@{words.place(info)}"
-    suite = _element(root, "testsuite", name=name, timestamp=info.started, **numbers)
-    properties = _element(suite, "properties")
-    for key, value in _circumstances(run).items():
-        _element(properties, "property", name=key, value=value)
-    for result, kind in zip(run.results, kinds, strict=True):
-        _case(suite, result, kind)
+    root = _element(None, "testsuites", name="reactorlab", **_numbers(runs))
+    for run in runs:
+        info = run.info
+        name = Column.of(info).name
+        suite = _element(root, "testsuite", name=name, timestamp=info.started, **_numbers([run]))
+        properties = _element(suite, "properties")
+        for key, value in _circumstances(run).items():
+            _element(properties, "property", name=key, value=value)
+        for result in run.results:
+            _case(suite, result, _kind(result))
     ET.indent(root)
     text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return text + b"\n"
+
+
+def _numbers(runs: Sequence[Run]) -> dict[str, object]:
+    kinds = [_kind(result) for run in runs for result in run.results]
+    return {
+        "tests": len(kinds),
+        "failures": kinds.count("failure"),
+        "errors": kinds.count("error"),
+        "skipped": kinds.count("skipped"),
+        "time": f"{sum(run.info.duration_s for run in runs):.3f}",
+    }
 
 
 def _kind(result: Result) -> str:

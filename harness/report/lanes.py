@@ -62,6 +62,45 @@ class Drawing:
         return (len(self.lanes) + 1) * HEIGHT
 
 
+@dataclass(slots=True)
+class Row:
+    """What one task did, or one thread, as indices of events.
+
+    Attributes:
+        name: of it.
+        spans: operations, from the event that began each to the one that ended it; None: it never did.
+        points: events that stand for themselves.
+        thread: whether it is a thread.
+    """
+
+    name: str
+    spans: list[tuple[int, int | None]] = field(default_factory=list)
+    points: list[int] = field(default_factory=list)
+    thread: bool = False
+
+
+def rows(timeline: Sequence[dict[str, Any]]) -> list[Row]:
+    """Sort the events of a timeline: a row for each task, and for each thread if there are several."""
+    found: dict[str, Row] = {}
+    begun: dict[str, int] = {}
+    threads: dict[str, Row] = {}
+    for index, event in enumerate(timeline):
+        name, kind = str(event.get("task", "")), event.get("event")
+        row = found.setdefault(name, Row(name))
+        thread = str(event.get("thread", ""))
+        threads.setdefault(thread, Row(thread, thread=True)).points.append(index)
+        if kind in _BEGIN:
+            begun.setdefault(name, index)
+        elif kind in _END:
+            if name in begun:  # the first of the two; the other one only repeats it
+                row.spans.append((begun.pop(name), index))
+        else:
+            row.points.append(index)
+    for name, index in begun.items():
+        found[name].spans.append((index, None))
+    return [*found.values(), *(threads.values() if len(threads) > 1 else ())]
+
+
 def draw(timeline: Sequence[dict[str, Any]]) -> Drawing | None:
     """Lay a timeline out; None if there is nothing that a table does not show as well."""
     events = [event for event in timeline if isinstance(event.get("t"), int | float)]
@@ -74,26 +113,16 @@ def draw(timeline: Sequence[dict[str, Any]]) -> Drawing | None:
     def place(moment: float) -> float:
         return round(LABEL + HEIGHT / 2 + (moment - begin) * scale, 1)
 
-    by_task: dict[str, list[dict[str, Any]]] = {}
-    for event in events:
-        by_task.setdefault(str(event.get("task", "")), []).append(event)
+    by_task = [row for row in rows(events) if not row.thread]
     lanes = []
-    for name, own in list(by_task.items())[:LANES]:
-        lane = Lane(name)
-        started: dict[str, Any] | None = None
-        for event in own:
-            kind = event.get("event")
-            if kind in _BEGIN:
-                started = started or event
-            elif kind in _END:
-                if started is not None:  # the first of the two; the other one only repeats it
-                    lane.bars.append(_bar(place, started, event, text=_say(event)))
-                    started = None
+    for row in by_task[:LANES]:
+        lane = Lane(row.name, dots=[Dot(place(moments[at]), _say(events[at])) for at in row.points])
+        for start, stop in row.spans:
+            if stop is None:
+                text = f"{_say(events[start])}; it never ended"
+                lane.bars.append(_bar(place, events[start], {"t": end}, text=text, ended=False))
             else:
-                lane.dots.append(Dot(place(event["t"]), _say(event)))
-        if started is not None:
-            text = f"{_say(started)}; it never ended"
-            lane.bars.append(_bar(place, started, {"t": end}, text=text, ended=False))
+                lane.bars.append(_bar(place, events[start], events[stop], text=_say(events[stop])))
         lanes.append(lane)
     return Drawing(lanes, begin, end, hidden=len(by_task) - len(lanes))
 

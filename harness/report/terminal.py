@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Group
@@ -10,14 +11,17 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from ..collection import exit_code
 from ..model import Status
 from . import tally, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
+    from ..column import Column
+    from ..compare import Comparison
     from ..model import Result, Run
 
 _STYLES: Final = {
@@ -42,17 +46,22 @@ def table(run: Run) -> RenderableType:
     One row for each family with its counts, what is unexpected with its reason and replay line,
     what is unsupported, and the headline. Colour only repeats what the words say.
     """
-    return _Closing(run)
+    return _Closing(partial(_parts, run))
+
+
+def overview(runs: Mapping[Column, Run], changed: Comparison | None = None) -> RenderableType:
+    """Return what a merge ends with: a row for each column, what is unexpected, the headline."""
+    return _Closing(partial(_overview, runs, changed))
 
 
 class _Closing:
     """Everything, in the order in which it is read: the end of the screen is seen first."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, parts: Callable[[ConsoleOptions], Iterator[RenderableType]]) -> None:
+        self._parts = parts
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        for part in _parts(self._run, options):
+        for part in self._parts(options):
             for segment in console.render(part, options):
                 yield _plain(segment, options.encoding) if options.ascii_only else segment
 
@@ -86,10 +95,46 @@ def _parts(run: Run, options: ConsoleOptions) -> Iterator[RenderableType]:
             for line in lines:
                 yield Padding(Text(words.one_line(line)), (0, 0, 0, 2), expand=False)
     yield ""
-    style = _STYLES[Status.PASS if run.exit_code == 0 else Status.FAIL]
-    sign = f"{words.mark(run)} " if glyphs else ""
-    yield Text.assemble(
-        (sign, style), f"{words.one_line(words.where(run.info))}: ", (words.verdict(run), style)
+    yield _headline(words.where(run.info), [run], glyphs=glyphs)
+
+
+def _overview(
+    runs: Mapping[Column, Run], changed: Comparison | None, options: ConsoleOptions
+) -> Iterator[RenderableType]:
+    glyphs = not options.ascii_only
+    statuses = [word for word in Status if any(word in run.counts for run in runs.values())]
+    made = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    for head in ("platform", "backend", "Python"):
+        made.add_column(head, vertical="bottom")
+    for status in statuses:
+        made.add_column(_head(status, glyphs=glyphs), justify="right", no_wrap=True)
+    for column, run in runs.items():
+        heads = (column.platform, column.poller, column.python)
+        numbers = [Text(str(run.counts.get(word, "")), style=_STYLES[word]) for word in statuses]
+        made.add_row(*(Text(words.one_line(head)) for head in heads), *numbers)
+    yield made
+    for run in runs.values():
+        for result in run.unexpected:
+            yield ""
+            yield Text(words.one_line(words.where(run.info)), style="dim")
+            yield _failure(result, options.max_width, glyphs=glyphs)
+    yield ""
+    if changed is not None:
+        yield Text(f"since the earlier runs: {words.comparison(changed)}")
+    where, _, _ = words.together(runs.values()).partition(": ")
+    yield _headline(where, list(runs.values()), glyphs=glyphs)
+
+
+def _headline(where: str, runs: Sequence[Run], *, glyphs: bool) -> Text:
+    style = _STYLES[Status.PASS if exit_code(runs) == 0 else Status.FAIL]
+    sign = f"{words.mark(*runs)} " if glyphs else ""
+    return Text.assemble((sign, style), f"{words.one_line(where)}: ", (words.verdict(*runs), style))
+
+
+def _head(status: Status, *, glyphs: bool) -> Text:
+    """Return the head of a column of counts."""
+    return Text(
+        f"{words.GLYPHS[status]}\n{status}" if glyphs else str(status), style=_STYLES[status]
     )
 
 
@@ -106,9 +151,8 @@ def _counts(run: Run, *, glyphs: bool) -> Table:
     made.add_column("family", footer="all", vertical="bottom")
     made.add_column("scenarios", footer=str(len(run.results)), justify="right")
     for status, number in run.counts.items():
-        head = f"{words.GLYPHS[status]}\n{status}" if glyphs else str(status)
         made.add_column(
-            Text(head, style=_STYLES[status]), footer=str(number), justify="right", no_wrap=True
+            _head(status, glyphs=glyphs), footer=str(number), justify="right", no_wrap=True
         )
     for name, results in groups:
         found = tally.counts(results)

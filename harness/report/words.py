@@ -7,12 +7,15 @@ from collections import Counter
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
+from ..collection import exit_code
+from ..compare import Kind
 from ..model import Result, Run, Status
 from ..world import GROUNDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
+    from ..compare import Comparison
     from ..model import RunInfo
 
 #: Stands before each status word, so that neither colour nor the word is alone. None of them has an
@@ -102,6 +105,12 @@ def clipped(text: str, limit: int) -> str:
     )
 
 
+def step(old: Result | None, new: Result | None) -> str:
+    """Say from which status a scenario went to which."""
+    was, now = (labelled(side.status) if side else "absent" for side in (old, new))
+    return was if was == now else f"{was} → {now}"
+
+
 def labelled(status: Status) -> str:
     """Return glyph and word."""
     return f"{GLYPHS[status]} {status}"
@@ -181,28 +190,30 @@ def where(info: RunInfo) -> str:
     return f"{', '.join(found)} on {platform(info)}, {python(info)}"
 
 
-def verdict(run: Run) -> str:
-    """Say how the run ended; each result is counted in exactly one of the numbers."""
-    if not run.results:
+def verdict(*runs: Run) -> str:
+    """Say how runs ended; each result is counted in exactly one of the numbers."""
+    results = [result for run in runs for result in run.results]
+    if not results:
         return "nothing matched, so nothing ran"
-    unexpected = run.unexpected
-    rest = [result for result in run.results if not result.unexpected]
+    unexpected = [result for result in results if result.unexpected]
+    rest = [result for result in results if not result.unexpected]
     apart = Counter(result.status for result in rest if result.status in _APART)
     judged = [result for result in rest if result.status not in _APART]
     met = [result for result in judged if not informative(result)]
     said = [
-        f"{len(met)} of {len(run.results)} as expected{_known(met)}",
+        f"{len(met)} of {len(results)} as expected{_known(met)}",
         f"{len(unexpected)} unexpected{_statuses(unexpected)}",
     ]
     if len(met) < len(judged):
         told = [result for result in judged if informative(result)]
         said.append(f"{len(told)} for information{_statuses(told)}")
     said += [f"{apart[status]} {word}" for status, word in _APART.items() if apart[status]]
-    place = run.info.place
-    if place.get("status", "complete") != "complete":
-        # The one part of a verdict that is somebody else's text: what ssh said, for one.
-        why = f"{place['name']} was {place['status']}: {place.get('reason', '')}"
-        said.insert(0, one_line(why))
+    for run in runs:
+        place = run.info.place
+        if place.get("status", "complete") != "complete":
+            # The one part of a verdict that is somebody else's text: what ssh said, for one.
+            why = f"{place['name']} was {place['status']}: {place.get('reason', '')}"
+            said.insert(0, one_line(why))
     return "; ".join(said)
 
 
@@ -231,9 +242,29 @@ def headline(run: Run) -> str:
     return f"{where(run.info)}: {verdict(run)}"
 
 
-def mark(run: Run) -> str:
-    """Return the glyph of the run as a whole: it is as expected, or not."""
-    return GLYPHS[Status.PASS if run.exit_code == 0 else Status.FAIL]
+def mark(*runs: Run) -> str:
+    """Return the glyph of runs as a whole: they are as expected, or not."""
+    return GLYPHS[Status.PASS if exit_code(runs) == 0 else Status.FAIL]
+
+
+def together(runs: Collection[Run]) -> str:
+    """Return the sentence that stands above the reports of many runs."""
+    ids = {result.id for run in runs for result in run.results}
+    place = f"{counted(len(ids), 'scenario')} in {counted(len(runs), 'column')}"
+    return f"{place}: {verdict(*runs)}"
+
+
+def comparison(found: Comparison) -> str:
+    """Say in one sentence what became of the scenarios since earlier runs."""
+    said = [f"{len(found.of(kind))} {kind}" for kind in Kind if found.of(kind)]
+    was, now = found.failing
+    columns = [
+        f"{counted(len(some), 'column')} {word}"
+        for some, word in ((found.added, "new"), (found.gone, "gone"))
+        if some
+    ]
+    rest = [*columns, f"unexpected results went {was} → {now}"]
+    return f"{found.compared} results compared: {', '.join(said) or 'no change'}; {'; '.join(rest)}"
 
 
 def expected(result: Result) -> str:

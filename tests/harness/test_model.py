@@ -239,3 +239,44 @@ def test_the_exit_code_says_what_a_run_amounts_to():
         place = {"name": "box", "spec": "ssh=box", "status": status, "reason": "it went away"}
         assert Run(info(place=place), [fine]).exit_code == code
     assert Run(info(), [fine, failed, broken]).unexpected == [failed, broken]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d["run"].update(seed="7"), "x.json: run.seed: must be a whole number, not '7'"),
+        (lambda d: d["run"].update(platform=3), "x.json: run.platform: must be an object, not 3"),
+        (lambda d: d["run"].update(argv=[1]), "x.json: run.argv[0]: must be text, not 1"),
+        (
+            lambda d: d["results"][1]["trace"][0].update(detail=[]),
+            "x.json: results[1] (toy.two).trace[0].detail: must be text, not a list",
+        ),
+        (
+            lambda d: d["results"][1]["attempts"][1].update(duration_s=True),
+            "x.json: results[1] (toy.two).attempts[1].duration_s: must be a number, not true",
+        ),
+    ],
+)
+def test_a_value_of_another_kind_is_one_line_that_names_the_place(change, message):
+    with pytest.raises(RunFileError) as caught:
+        Run.from_json(damage(change), "x.json")
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"schema": "reactorlab.run/1", "run": {"seed": NaN}}', "not JSON: NaN is not a number"),
+        (b"[" * 200_000, "it is nested too deeply"),
+        (b'{"seed": ' + b"9" * 5000 + b"}", "not JSON: Exceeds the limit"),
+        (b"\xff\xfe{", "not JSON: 'utf-8' codec"),
+        (b"", "not JSON: Expecting value: line 1 column 1"),
+    ],
+)
+def test_a_hostile_file_is_one_line_that_names_it(tmp_path, content, message):
+    path = tmp_path / "run.json"
+    path.write_bytes(content)
+    with pytest.raises(RunFileError) as caught:
+        Run.load(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert message in str(caught.value)

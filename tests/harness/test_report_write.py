@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import engine, report
+from harness import engine, report, schema
 from harness.errors import HarnessError
 from harness.model import Run
 from harness.report import files, html
@@ -99,8 +99,8 @@ def test_the_data_is_there_even_if_a_form_of_it_fails(tmp_path, monkeypatch):
 def test_the_schema_is_found_in_a_checkout_and_in_a_package(tmp_path, monkeypatch):
     root = Path(__file__).resolve().parents[2]
     assert report.schema_path() == root / "reports/schema/run-1.schema.json"
-    module = tmp_path / "harness" / "report" / "__init__.py"
-    monkeypatch.setattr(report, "__file__", str(module))
+    module = tmp_path / "harness" / "schema.py"
+    monkeypatch.setattr(schema, "__file__", str(module))
     with pytest.raises(HarnessError, match="not installed"):
         report.schema_path()
     packaged = tmp_path / "harness" / "_schema" / "run-1.schema.json"
