@@ -137,7 +137,7 @@ class Column:
 
     def is_of(self, info: RunInfo) -> bool:
         """Tell whether a run is the one of this column."""
-        return self.job.is_of(info) and getattr(info, "dialect", "") == self.dialect
+        return self.job.is_of(info) and info.dialect == self.dialect
 
 
 @dataclass(frozen=True, slots=True)
