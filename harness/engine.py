@@ -25,7 +25,7 @@ from .errors import HarnessError
 from .model import Attempt, Result, Run, RunInfo, Status
 from .pool import Pool, PoolError, Setup
 from .scenario import Catalogue, load, unknown
-from .world import check_ground, dialect_for, make_world
+from .world import check_ground, make_world
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,19 +107,16 @@ class RunOptions:
 def settle(options: RunOptions) -> RunOptions:
     """Return the options with a backend: that asked for, else $REACTOR_BACKEND, else the best here.
 
-    And with a dialect, where the ground has one.
-
     Raises:
-        HarnessError: there is no such backend, waker, timer or dialect.
+        HarnessError: there is no such backend, waker or timer.
     """
-    dialect = dialect_for(options.ground, options.dialect)
-    world = make_world(options.ground, system=options.system, dialect=dialect)
+    world = make_world(options.ground, system=options.system, dialect=options.dialect)
     spec = backends.choose(options.spec or None, world.plain)
     try:
         backends.parse(spec)
     except BackendError as exc:
         raise HarnessError(str(exc)) from exc
-    return replace(options, spec=spec, dialect=dialect)
+    return replace(options, spec=spec)
 
 
 def select(options: RunOptions) -> list[Scenario]:

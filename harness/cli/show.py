@@ -54,7 +54,7 @@ def run_options(options: argparse.Namespace, **more: Any) -> RunOptions:
         timeout_s=options.timeout,
         system=options.system,
         ground=options.ground,
-        dialect=options.dialect,
+        dialect=dialect_for(options.ground, options.dialect),
         threads=options.threads,
         scenarios_dir=options.scenarios_dir,
         **more,

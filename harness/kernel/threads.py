@@ -14,7 +14,8 @@ import math
 import os
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,37 +38,50 @@ def _always() -> bool:
     return True
 
 
-class _Worker:
-    """A real thread that runs one function after the other: to start one costs more than a program."""
+class Workers:
+    """Real threads that run one function after the other: to start one costs more than a program.
 
-    _idle: ClassVar[list[_Worker]] = []
+    They are kept until they are dismissed.
+    """
 
     def __init__(self) -> None:
-        self._wanted = threading.Lock()
-        self._wanted.acquire()
-        self._function: Callable[[], object] = bool
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._lock = threading.Lock()  # guards the rest; taken by whoever starts, ends or is one
+        self._idle: list[SimpleQueue[Callable[[], object] | None]] = []
+        self._all: list[SimpleQueue[Callable[[], object] | None]] = []
 
-    @classmethod
-    def run(cls, function: Callable[[], object]) -> None:
+    def run(self, function: Callable[[], object]) -> None:
         """Run `function`, which raises nothing, on a thread that has nothing else to do."""
-        try:
-            worker = cls._idle.pop()
-        except IndexError:
-            worker = cls()
-        worker._function = function
-        worker._wanted.release()
+        with self._lock:
+            jobs = self._idle.pop() if self._idle else None
+            if jobs is None:
+                jobs = SimpleQueue()
+                self._all.append(jobs)
+                threading.Thread(target=self._serve, args=(jobs,), daemon=True).start()
+        jobs.put(function)
 
-    def _serve(self) -> None:
-        while True:
-            self._wanted.acquire()
-            self._function()
-            self._function = bool
-            self._idle.append(self)
+    def _serve(self, jobs: SimpleQueue[Callable[[], object] | None]) -> None:
+        while (function := jobs.get()) is not None:
+            function()
+            del function
+            with self._lock:
+                if jobs in self._all:
+                    self._idle.append(jobs)
+
+    def dismiss(self) -> None:
+        """Let every thread end: at once, or when what it runs has."""
+        with self._lock:
+            leaving = self._all
+            self._all, self._idle = [], []
+        for jobs in leaving:
+            jobs.put(None)
+
+    def forget(self) -> None:
+        """Start anew in a forked child, where the threads are not."""
+        self.__init__()  # type: ignore[misc]  # a lock that was held at the fork would stay so
 
 
-# The threads are not there in a forked child.
-os.register_at_fork(after_in_child=_Worker._idle.clear)
+WORKERS = Workers()
+os.register_at_fork(after_in_child=WORKERS.forget)
 
 
 class VirtualThread:
@@ -170,7 +184,7 @@ class Baton:
             del self._local.thread
             gate.release()
 
-        _Worker.run(body)
+        WORKERS.run(body)
         return thread
 
     def sleep(self, ready: Callable[[], object], deadline: int | None, what: str) -> bool:

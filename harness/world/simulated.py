@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from ..faults import lab_system
 from ..kernel import DeadlockError, Kernel, SimulatedSocket, SimulatedSystem
 from ..kernel.sockets import socketpair
+from ..kernel.threads import WORKERS
 from .base import World
 
 if TYPE_CHECKING:
@@ -135,5 +136,6 @@ class SimulatedWorld(World):
         return self.kernel.digest()
 
     def close(self) -> list[int]:
-        """Return what is open still."""
+        """Return what is open still; the threads end."""
+        WORKERS.dismiss()
         return self.kernel.open_numbers()

@@ -244,8 +244,8 @@ class Picky:
 def test_where_the_smallest_buffer_is_refused_larger_ones_are_tried():
     import errno
 
-    picky = Picky(2000, errno.ENOBUFS)
+    picky = Picky(3000, errno.ENOBUFS)
     tiny_buffers(picky, send=True)  # type: ignore[arg-type]  # quacks like one
-    assert picky.sizes == [2048]
+    assert picky.sizes == [4096]
     with pytest.raises(OSError, match="too small"):
-        tiny_buffers(Picky(2000, errno.EBADF), send=True)  # type: ignore[arg-type]
+        tiny_buffers(Picky(3000, errno.EBADF), send=True)  # type: ignore[arg-type]
