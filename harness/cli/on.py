@@ -1,4 +1,4 @@
-"""``reactorlab run --on``: the same scenarios at several places, and one listing of what came of it."""
+"""``reactorlab run --on``: the same scenarios at several places, and one board of what came of it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from .. import engine, report
+from ..collection import Collection
 from ..errors import HarnessError
 from ..model import AS_EXPECTED, BROKEN, NOTHING_MATCHED, UNEXPECTED
 from ..places.gather import gather
 from ..places.spec import parse
-from ..report import summary, words
-from ..report.files import put
+from ..report import words
+from . import merge
 from .show import console, plain, print_json
 from .watch import Watcher
 
@@ -64,7 +65,9 @@ def _write(runs: list[Run], folder: Path) -> None:
     try:
         for run in runs:
             report.write(run, folder / run.info.place["name"])
-        listed = put(folder / "places.md", summary.listing(runs).encode())
     except OSError as exc:
         raise HarnessError(f"cannot write the report: {exc}") from exc
-    console(stderr=True).print(plain(f"report: {listed}"), soft_wrap=True)
+    found = Collection()
+    for run in runs:
+        found.add(run)
+    merge.write(found, folder)

@@ -41,19 +41,6 @@ def render(run: Run, limit: int = LIMIT) -> str:
     return page.close()
 
 
-def listing(runs: Iterable[Run]) -> str:
-    """Return one page about the runs of several places, each with a link to its folder beside it."""
-    rows = [
-        _row(
-            f"{words.mark(run)} [{_text(run.info.place['name'])}]({run.info.place['name']}/index.html)",
-            _text(words.where(run.info)),
-            _text(words.clipped(words.verdict(run), _REASON)),
-        )
-        for run in runs
-    ]
-    return "\n".join([_header("place", "where", "what came of it"), *rows]) + "\n"
-
-
 class _Page:
     """Collects blocks of Markdown as long as there is room."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import engine
+from harness import collection, engine
 from harness.cli import main
 from harness.errors import HarnessError
 from harness.model import Run
@@ -172,7 +172,7 @@ def test_a_place_cleans_up_and_says_what_broke(monkeypatch, tmp_path, capsys):
 # -- The command
 
 
-def test_the_command_leaves_a_folder_for_each_place_and_one_listing(demo_folder, tmp_path, capsys):
+def test_the_command_leaves_a_folder_for_each_place_and_one_board(demo_folder, tmp_path, capsys):
     out = tmp_path / "out"
     code = main(
         [
@@ -183,12 +183,12 @@ def test_the_command_leaves_a_folder_for_each_place_and_one_listing(demo_folder,
     )
     captured = capsys.readouterr()
     assert code == 1
-    assert {path.name for path in out.iterdir()} == {"popen", "gone", "places.md"}
+    assert {"popen", "gone", "merged.json", "index.html", "summary.md"} <= {
+        path.name for path in out.iterdir()
+    }
+    assert len(collection.load([out]).columns) == 2
     assert Run.load(out / "popen").exit_code == 0
     assert Run.load(out / "gone").info.place["status"] == "lost"
-    listed = (out / "places.md").read_text(encoding="utf-8")
-    assert "[popen](popen/index.html)" in listed
-    assert "gone was lost" in listed
     assert "gone was lost" in " ".join(captured.out.split())
     assert (out / "gone/summary.md").read_text(encoding="utf-8").count("gone was lost") >= 1
 
