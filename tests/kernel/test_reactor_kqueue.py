@@ -13,6 +13,8 @@ import struct
 import pytest
 
 from harness.kernel import SimulatedSocket
+from harness.kernel.nemesis import Nemesis, Preempt
+from harness.kernel.sockets import socketpair
 from reactor import (
     OperationCancelled,
     StreamSocket,
@@ -271,3 +273,48 @@ def test_a_number_that_was_closed_by_hand_can_be_closed(ground):
                 await task
 
     ground.run(main)
+
+
+def test_an_event_that_was_on_its_way_is_not_the_new_owner_s(ground):
+    """close.fd-reuse-new-object: the leader is pre-empted with an event of a number that changes hands."""
+    context, kernel = ground.context, ground.kernel
+    number = misses = -1
+
+    async def ends_by_close(stream):
+        with pytest.raises(OperationCancelled):
+            await stream.recv(1)
+
+    def change_hands():
+        nonlocal number, misses
+        Nemesis(kernel, [Preempt(1, "waited")])
+        theirs.send(b"x")
+        while not any(" pre-empted " in line for line in kernel.trace):
+            kernel.baton.pass_on()
+        number = first.fileno()
+        first.close()
+        left, right = socketpair(kernel)
+        second = StreamSocket.from_socket(left, context)  # type: ignore[arg-type]  # the same interface
+        assert second.fileno() == number
+        context.spawn(receive, second, right)
+        context.poll()  # it is watched now, under the old number
+        misses = context.counters().speculative_misses
+
+    async def receive(stream, peer):
+        with stream:
+            context.spawn(answer, peer)
+            return await stream.recv(1)
+
+    async def answer(peer):
+        await sleep(1)
+        assert context.counters().speculative_misses == misses, "it was woken for nothing"
+        peer.send(b"y")
+        peer.close()
+
+    ours, theirs = socketpair(kernel)
+    first = StreamSocket.from_socket(ours, context)  # type: ignore[arg-type]  # as above
+    context.spawn(ends_by_close, first)
+    thread = kernel.spawn("other", change_hands)
+    context.run()
+    thread.join()
+    assert misses > 0
+    theirs.close()

@@ -36,7 +36,7 @@ MUTANTS = (
                 "if False:",
             ),
         ),
-        (test(_BY_SCRIPT),),
+        _on_model("test_an_event_that_was_on_its_way_is_not_the_new_owner_s"),
     ),
     Mutant(
         "an-end-with-an-error-serves-one-filter",
