@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from harness import mutants
+from harness import board, mutants
 from harness.cli import main
 from harness.explore import programs
 from harness.mutants import catalogue, model, runner
@@ -274,6 +275,18 @@ def command(capsys):
 VALIDATOR = jsonschema.Draft202012Validator(
     json.loads(schema_path("mutants-1").read_text(encoding="utf-8"))
 )
+
+
+def test_the_schema_and_the_board_know_every_kind_of_killer():
+    """Each mutant's expected killers can be written down, and have a column on the board's page."""
+    wanted = json.loads(schema_path("mutants-1").read_text(encoding="utf-8"))
+    pattern = wanted["$defs"]["mutant"]["properties"]["killed_by"]["pattern"]
+    page = (Path(board.__file__).parent / "static/mutants.js").read_text(encoding="utf-8")
+    kinds = {killer.kind: str(killer) for mutant in MUTANTS for killer in mutant.dies}
+    assert len(kinds) == 4
+    for kind, text in kinds.items():
+        assert re.match(pattern, text), text
+        assert f'"{kind}"' in page, kind
 
 
 def test_a_killed_mutant_is_reported_with_its_schedule(command, tmp_path):

@@ -14,8 +14,8 @@
       "Reactors with one thing broken, each after a real bug. One that survives is a scenario that is missing.",
     ),
     board.index.mutants.map((report) => {
-      const kinds = ["survived", "broken", "scenario", "program", "test"].filter((kind) =>
-        report.mutants.some((one) => killer(one) === kind),
+      const kinds = ["survived", "broken", "scenario", "program", "simulated", "test"].filter(
+        (kind) => report.mutants.some((one) => killer(one) === kind),
       );
       const areas = [...new Set(report.mutants.map((one) => one.area))].sort();
       const survivors = report.mutants.filter((one) => !one.killed_by).length;
@@ -40,9 +40,12 @@
             "Area",
             ...kinds.map(
               (kind) =>
-                ({ scenario: "by a scenario", program: "by the explorer", test: "by a test" })[
-                  kind
-                ] || kind,
+                ({
+                  scenario: "by a scenario",
+                  program: "by the explorer",
+                  simulated: "by generated programs",
+                  test: "by a test",
+                })[kind] || kind,
             ),
           ],
           areas.map((area) =>
