@@ -100,7 +100,7 @@
               h("td", null, one.area),
               h(
                 "td",
-                null,
+                { class: "killer" },
                 one.killed_by
                   ? known
                     ? board.scenarioLink(scenario[1])
