@@ -71,15 +71,10 @@ def test_the_wheel_carries_the_library_the_scenarios_and_the_schema(wheel):
         ("scenarios", "harness/_scenarios"),
         ("reports/schema", "harness/_schema"),
     ):
-        tracked = subprocess.run(
-            ["git", "ls-files", "--cached", "--others", "--exclude-standard", folder],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.split()
-        assert tracked, folder
-        expected |= {place + name.removeprefix(folder) for name in tracked}
+        files = [path for path in (ROOT / folder).rglob("*") if path.is_file()]
+        found = {path.relative_to(ROOT / folder) for path in files if path.suffix != ".pyc"}
+        assert found, folder
+        expected |= {f"{place}/{path.as_posix()}" for path in found}
     assert names == expected
     assert {"reactor/py.typed", "harness/py.typed", "harness/_scenarios/expectations.toml"} <= names
 

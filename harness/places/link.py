@@ -50,6 +50,9 @@ def main(spec: str, cargo: str) -> None:
         pass  # it is done, or gone: what it said last tells which
     except execnet.HostNotFound:
         _say(json.dumps({"kind": "lost", "reason": "it cannot be reached"}))
+    except FileNotFoundError as exc:  # no ssh, or no such interpreter
+        reason = f"it cannot be reached: there is no {exc.filename} here"
+        _say(json.dumps({"kind": "lost", "reason": reason}))
     except (OSError, AssertionError, execnet.RemoteError) as exc:
         lines = str(exc).strip().splitlines() or [type(exc).__name__]
         _say(json.dumps({"kind": "lost", "reason": lines[-1]}))
