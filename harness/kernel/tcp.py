@@ -147,8 +147,8 @@ class TcpSocket(TcpState):
         listener.queue.append(child)
         self.wake()
         listener.wake_readers()
-        if self.shut & SHUT_SEND:
-            self._finish()
+        if self.shut & SHUT_SEND and self.kernel.dialect.bsd:
+            self._finish()  # TF_NEEDFIN; Linux sends none for a shutdown before the connect
 
     # -- Sending
 
@@ -256,10 +256,6 @@ class TcpSocket(TcpState):
             self.wake(EVERYTHING if not self.kernel.dialect.bsd else IN)
             if peer is not None and not self.kernel.dialect.bsd:
                 peer.wake()  # its FIN is acknowledged
-            return
-        if self.state is State.FIN_WAIT and peer is not None and not peer.ended:
-            # CLOSING: this side's own FIN is still behind data that the peer has no room for.
-            self.wake(EVERYTHING if not self.kernel.dialect.bsd else IN)
             return
         # Both have ended: the one is in TIME-WAIT now, which nobody sees, the other done.
         for side in (self, peer):

@@ -71,6 +71,10 @@ ONCE_WRONG = {
         *[("pipe", 0, 0, 0), ("epoll", 0, 0, 0), ("ep_add", 0, 0, 6), ("write", 1, 4, 0)],
         *[("ep_wait", 0, 0, 0), ("write", 1, 0, 0), ("ep_wait", 0, 0, 0)],
     ],
+    "a shutdown before the connect sends no end after it": [
+        *[("tcp_listener", 0, 0, 0), ("tcp", 0, 0, 0), ("epoll", 0, 0, 0), ("ep_add", 0, 0, 0)],
+        *[("shutdown", 1, 1, 0), ("connect", 1, 0, 0), ("accept", 0, 0, 0)],
+    ],
     "a datagram pair has no limit of ten": [
         *[("dgram_pair", 0, 0, 0), ("fill", 0, 0, 0), ("sip", 0, 0, 0), ("sip", 0, 3, 0)],
     ],
