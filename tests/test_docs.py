@@ -105,3 +105,10 @@ def test_the_commands_of_a_page_are_commands(page):
             parser.parse(shlex.split(line)[1:])
         except SystemExit as exc:
             pytest.fail(f"{line}: exit code {exc.code}")
+
+
+def test_every_page_is_in_the_site():
+    """`nox -s docs` fails for a page that its navigation does not have, and is not run everywhere."""
+    site = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    named = re.findall(r": (\S+\.md)$", site, re.MULTILINE)
+    assert sorted(named) == sorted(page.name for page in (ROOT / "docs").glob("*.md"))
