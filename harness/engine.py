@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from reactor import BackendError, backends
+from reactor import backends
 
 from . import capabilities, environment, expectations
 from .child import Order
@@ -49,7 +49,8 @@ class RunOptions:
     """What to run and how.
 
     Attributes:
-        spec: backend specification, such as ``epoll+pipe``; `settle` chooses where it is empty.
+        spec: backend specification, such as ``epoll+pipe``; where it is empty, `Session` takes
+            $REACTOR_BACKEND, else the best of its world.
         families: only scenarios of these.
         keyword: only scenarios with this in their id or title; an exact id means that one alone.
         ids: only these.
@@ -104,21 +105,6 @@ class RunOptions:
         check_ground(self.ground, self.system, self.dialect)
 
 
-def settle(options: RunOptions) -> RunOptions:
-    """Return the options with a backend: that asked for, else $REACTOR_BACKEND, else the best here.
-
-    Raises:
-        HarnessError: there is no such backend, waker or timer.
-    """
-    world = make_world(options.ground, system=options.system, dialect=options.dialect)
-    spec = backends.choose(options.spec or None, world.plain)
-    try:
-        backends.parse(spec)
-    except BackendError as exc:
-        raise HarnessError(str(exc)) from exc
-    return replace(options, spec=spec)
-
-
 def select(options: RunOptions) -> list[Scenario]:
     """Return the scenarios that the options ask for, in the order of the catalogue.
 
@@ -165,6 +151,7 @@ class Session:
     """Everything that stays the same while scenarios run: a context manager around `run`.
 
     Attributes:
+        options: what and how, with the backend settled.
         info: what the report says about the run.
         catalogue: all scenarios, of which some are run.
         interrupted: whether Ctrl-C ended `run` early.
@@ -173,13 +160,15 @@ class Session:
     def __init__(self, options: RunOptions) -> None:
         options.check()
         self.interrupted = False
-        self.options = options
         self.catalogue = load(options.scenarios_dir)
         file = options.expectations or self.catalogue.folder / "expectations.toml"
         if options.expectations is not None and not file.is_file():
             raise HarnessError(f"{file}: no such expectation file")
         self._expectations = expectations.load(file)
         world = make_world(options.ground, system=options.system, dialect=options.dialect)
+        if not options.spec:
+            options = replace(options, spec=backends.choose(None, world.plain))
+        self.options = options
         self._capabilities = {item.name: item for item in capabilities.probe(options.spec, world)}
         world.close()
         backend = self._capabilities.get("backend")
@@ -272,7 +261,8 @@ class Session:
         full = evidence.evidence.rpartition(" ")[2] if evidence else options.spec
         backend, _, variant = full.partition("+")
         seed = secrets.randbits(32) if options.seed is None else options.seed
-        return RunInfo(
+        return of_options(
+            options,
             id=f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}-{backend}-{secrets.token_hex(3)}",
             started=_now(),
             spec=options.spec,
@@ -282,17 +272,8 @@ class Session:
             platform=environment.platform_info(),
             python=environment.python_info(),
             subject_version=environment.version(),
-            threads=options.threads,
-            system=options.system,
-            ground=options.ground,
-            dialect=options.dialect,
-            repeat=options.repeat,
-            timeout_s=options.timeout_s,
             jobs=options.jobs or os.cpu_count() or 1,
-            git=environment.git_info(),
-            argv=list(sys.argv),
             env_name=environment.env_name(),
-            harness_version=environment.version(),
             capabilities=[asdict(item) for item in self._capabilities.values()],
             stale_expectations=self._expectations.stale(item.id for item in self.catalogue),
         )
@@ -379,6 +360,22 @@ class Session:
             attempts=attempts or [],
             replay=replay(self.options, item, self.info.seed),
         )
+
+
+def of_options(options: RunOptions, **more: Any) -> RunInfo:
+    """Make the circumstances of a run: what its options and this process say of it, and `more`."""
+    return RunInfo(
+        threads=options.threads,
+        system=options.system,
+        ground=options.ground,
+        dialect=options.dialect,
+        repeat=options.repeat,
+        timeout_s=options.timeout_s,
+        git=environment.git_info(),
+        argv=list(sys.argv),
+        harness_version=environment.version(),
+        **more,
+    )
 
 
 def of_scenario(item: Scenario, status: Status, reason: str, **more: Any) -> Result:

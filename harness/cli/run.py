@@ -29,7 +29,7 @@ def main(options: argparse.Namespace) -> int:
         raise HarnessError(f"{options.out} is a file; --out takes a folder")
     if options.on:
         return on.main(options, asked)
-    with engine.Session(engine.settle(asked)) as session:
+    with engine.Session(asked) as session:
         chosen = session.choose()
         with Watcher(len(chosen)) as watcher:
             made = session.finish(session.run(chosen, watcher))

@@ -198,7 +198,8 @@ def _listen(links: list[_Link], on_result: Callable[[Place, Result], None]) -> N
 
 def _run(link: _Link, options: RunOptions, chosen: list[Scenario], begin: dt.datetime) -> Run:
     """Make the run of a place; what did not come from there is NOTRUN."""
-    info = link.info or RunInfo(
+    info = link.info or engine.of_options(
+        options,
         id=f"{begin:%Y%m%dT%H%M%SZ}-{link.place.name}-{secrets.token_hex(3)}",
         started=begin.isoformat(timespec="milliseconds"),
         spec=options.spec or "unknown",
@@ -207,15 +208,6 @@ def _run(link: _Link, options: RunOptions, chosen: list[Scenario], begin: dt.dat
         seed=options.seed or 0,
         platform={"os": "", "release": "", "machine": "", "libc": ""},
         python={"version": "", "implementation": "", "gil": True},
-        threads=options.threads,
-        system=options.system,
-        ground=options.ground,
-        dialect=options.dialect,
-        repeat=options.repeat,
-        timeout_s=options.timeout_s,
-        git=environment.git_info(),
-        argv=list(sys.argv),
-        harness_version=environment.version(),
     )
     info.place = {"name": link.place.name, "spec": link.place.spec, "status": link.status}
     if link.reason:

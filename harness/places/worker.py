@@ -37,7 +37,7 @@ def run(asked: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> None:
         for key, value in asked["options"].items()
     }
     try:
-        with engine.Session(engine.settle(engine.RunOptions(**plain))) as session:
+        with engine.Session(engine.RunOptions(**plain)) as session:
             for name, value in asked["info"].items():
                 setattr(session.info, name, value)
             send({"kind": "begin", "run": asdict(session.info)})

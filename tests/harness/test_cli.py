@@ -368,6 +368,17 @@ def test_trace_prints_the_timeline(command, folder):
     assert lines[-1].startswith("replay: reactorlab run --backend select -k demo.passes")
 
 
+def test_without_a_backend_the_report_and_its_replay_name_the_one_that_was_chosen(
+    command, folder, monkeypatch
+):
+    monkeypatch.setenv("REACTOR_BACKEND", "poll")
+    code, shown, _ = command("trace", "demo.passes", "--scenarios-dir", folder)
+    assert code == 0
+    assert shown.splitlines()[-1].startswith("replay: reactorlab run --backend poll -k demo.passes")
+    _, shown, _ = command("run", "-k", "demo.passes", "--scenarios-dir", folder, "--json")
+    assert json.loads(shown)["run"]["spec"] == "poll"
+
+
 def test_trace_of_a_failure_exits_1_and_has_its_output(command, folder):
     code, shown, _ = command("trace", "demo.fails", "--backend", "poll", "--scenarios-dir", folder)
     assert code == 1
