@@ -41,12 +41,11 @@ class _QueueFull(Exception):
 class _Connect:
     """How far a connect has come."""
 
-    __slots__ = ("address", "begun", "wrong_type")
+    __slots__ = ("address", "begun")
 
     def __init__(self, address: Any) -> None:
         self.address = address
         self.begun = False
-        self.wrong_type: OSError | None = None  # EPROTOTYPE, which `perform` takes for a send's
 
 
 class StreamSocket(SocketBase):
@@ -209,21 +208,25 @@ class StreamSocket(SocketBase):
         while True:
             slot.believe()  # the first attempt is the call itself, whatever the poller said so far
             try:
-                await perform(slot, self._connect_step, begun)
+                refused = await perform(slot, self._connect_step, begun)
             except _QueueFull:
                 await self._rest(_UNIX_RETRY)
             else:
                 break
-        if begun.wrong_type is not None:
-            raise begun.wrong_type
+        if refused is not None:
+            raise refused
         self._read.believe()
         self._connected_once = True
 
-    def _connect_step(self, connect: _Connect, _: int) -> None:
-        """Begin to connect, or tell how it went; raises BlockingIOError while it is pending."""
+    def _connect_step(self, connect: _Connect, _: int) -> OSError | None:
+        """Begin to connect, or tell how it went; raises BlockingIOError while it is pending.
+
+        Returns:
+            None, or EPROTOTYPE of a Unix address whose socket is of another type (connect(2)).
+        """
         if connect.begun:
             self._connected(connect.address)
-            return
+            return None
         try:
             self._sock.connect(connect.address)
         except InterruptedError:
@@ -239,7 +242,8 @@ class StreamSocket(SocketBase):
         except OSError as exc:
             if exc.errno != errno.EPROTOTYPE:
                 raise
-            connect.wrong_type = exc
+            return exc  # not raised in there, where it would be taken for that of a send
+        return None
 
     def _connected(self, address: Any) -> None:
         sock = self._sock

@@ -11,7 +11,6 @@ import os
 import re
 import runpy
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -227,22 +226,6 @@ def test_the_guest_script_runs_the_env_with_the_python_that_it_was_told(tmp_path
 
 # -- The nox sessions: what they would call
 
-#: Verbs that sessions call and that are not there yet.
-COMING = {"merge", "simulate"}
-
-
-def verbs():
-    """The verbs of the command."""
-    help_text = subprocess.run(
-        [sys.executable, "-m", "harness", "--help"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    ).stdout
-    return set(re.findall(r"^    (\w+) ", help_text, re.MULTILINE))
-
 
 class Recorder:
     """Stands in for a nox session: it writes down what would be run."""
@@ -302,8 +285,6 @@ def test_the_command_lines_of_a_session_parse(name, monkeypatch, tmp_path):
     for words in session.commands:
         if words[0] != "reactorlab":
             continue
-        if words[1] in COMING and words[1] not in verbs():
-            pytest.skip(f"there is no `reactorlab {words[1]}` yet")
         try:
             options = parser.parse(words[1:])
         except SystemExit as exc:

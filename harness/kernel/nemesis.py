@@ -78,7 +78,19 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Fail(Fault):
+class _OfKind(Fault):
+    """Base of the rules that say themselves which kind of call they wait for."""
+
+    kind: str
+
+    @property
+    def call(self) -> str:
+        """The kind of call that it waits for."""
+        return self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Fail(_OfKind):
     """The call fails, and has changed nothing.
 
     Attributes:
@@ -86,13 +98,7 @@ class Fail(Fault):
         code: the errno, by name.
     """
 
-    kind: str
     code: str
-
-    @property
-    def call(self) -> str:
-        """The kind of call that it waits for."""
-        return self.kind
 
     def check(self) -> None:
         """Raise ValueError unless that call may fail so."""
@@ -102,7 +108,7 @@ class Fail(Fault):
 
 
 @dataclass(frozen=True, slots=True)
-class Short(Fault):
+class Short(_OfKind):
     """A receive or send moves fewer bytes than it could.
 
     Of TCP the rest of a receive counts as not there yet: it arrives right after, with an event.
@@ -114,13 +120,7 @@ class Short(Fault):
         size: bytes that are moved at most, from 1.
     """
 
-    kind: str
     size: int
-
-    @property
-    def call(self) -> str:
-        """The kind of call that it waits for."""
-        return self.kind
 
     def check(self) -> None:
         """Raise ValueError unless the call moves bytes."""
@@ -130,7 +130,7 @@ class Short(Fault):
 
 
 @dataclass(frozen=True, slots=True)
-class Break(Fault):
+class Break(_OfKind):
     """A receive or send finds that the TCP connection has ended, for both sides.
 
     Attributes:
@@ -138,13 +138,7 @@ class Break(Fault):
         code: one of `BREAKS`.
     """
 
-    kind: str
     code: str
-
-    @property
-    def call(self) -> str:
-        """The kind of call that it waits for."""
-        return self.kind
 
     def check(self) -> None:
         """Raise ValueError unless a connection ends so."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import socket
-import struct
 from dataclasses import fields
 
 import pytest
@@ -15,27 +14,7 @@ from harness.kernel.sockets import socketpair
 from harness.kernel.verify.grounds import dialect_for
 from reactor.errors import Unsupported
 
-
-def tcp_pair(kernel):
-    listener = SimulatedSocket(kernel)
-    listener.bind(("127.0.0.1", 0))
-    listener.listen(4)
-    client = SimulatedSocket(kernel)
-    client.connect(listener.getsockname())
-    server, _ = listener.accept()
-    listener.close()
-    return client, server
-
-
-def code_of(call, *args):
-    with pytest.raises(OSError) as caught:
-        call(*args)
-    return caught.value.errno
-
-
-def reset(sock):
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
+from .parts import code_of, reset, tcp_pair
 
 
 @pytest.mark.parametrize(

@@ -14,27 +14,12 @@ from harness.kernel.description import RegularFile
 from harness.kernel.pollers.level import FD_SETSIZE
 from harness.kernel.sockets import socketpair, unlink
 
+from .parts import code_of, tcp_pair
+
 
 @pytest.fixture
 def kernel():
     return Kernel()
-
-
-def tcp_pair(kernel):
-    listener = SimulatedSocket(kernel)
-    listener.bind(("127.0.0.1", 0))
-    listener.listen(4)
-    client = SimulatedSocket(kernel)
-    client.connect(listener.getsockname())
-    server, _ = listener.accept()
-    listener.close()
-    return client, server
-
-
-def code_of(call, *args):
-    with pytest.raises(OSError) as caught:
-        call(*args)
-    return caught.value.errno
 
 
 # -- Numbers

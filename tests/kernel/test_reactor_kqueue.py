@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import socket
-import struct
 
 import pytest
 
@@ -23,6 +22,8 @@ from reactor import (
     sleep,
 )
 
+from .parts import reset
+
 
 async def connected():
     """A stream, and a plain blocking socket as its peer."""
@@ -31,11 +32,6 @@ async def connected():
         peer.setblocking(False)
         peer.connect_ex(acceptor.getsockname())
         return await acceptor.accept(), peer
-
-
-def reset(peer):
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    peer.close()
 
 
 # -- Ends and errors

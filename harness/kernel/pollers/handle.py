@@ -85,28 +85,7 @@ def wait(
         rumour: returns an event of a socket that is not ready, None without one.
         in_turn: it may report fewer than there are, in any order.
     """
-    rules = kernel.enter("wait")
-    if not rules:
-        found = look(None)
-        if not found and seconds != 0:
-            kernel.sleep(ready, seconds, what)
-            found = look(None)
-        kernel.point("waited")
-        return found
-    return _haunted(kernel, look, ready, seconds, what, rumour, rules, in_turn)
-
-
-def _haunted(
-    kernel: Kernel,
-    look: Callable[[int | None], list[E]],
-    ready: Callable[[], object],
-    seconds: float | None,
-    what: str,
-    rumour: Callable[[], E | None],
-    rules: Iterable[Any],
-    in_turn: bool,  # noqa: FBT001 - as `wait` has it
-) -> list[E]:
-    by_kind = {type(rule): rule for rule in rules}
+    by_kind: dict[type, Any] = {type(rule): rule for rule in kernel.enter("wait")}
     split = by_kind.get(Split) if in_turn else None
     found = look(1 if split else None)
     told = rumour() if Spurious in by_kind and not found else None
