@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .errors import HarnessError
+from .files import put
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,10 +48,4 @@ def write(path: Path, data: Any, *, indent: int | None = None) -> Path:
     separators = (",", ":") if indent is None else None
     text = json.dumps(data, indent=indent, separators=separators, allow_nan=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    return put(path, text.encode())

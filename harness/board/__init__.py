@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import base64
 import gzip
-import hashlib
 import json
 from html import escape
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
+from ..files import put
 from ..report import words
-from ..report.files import put
+from ..report.html import csp_hash
 from . import data
 
 if TYPE_CHECKING:
@@ -97,8 +97,8 @@ def _page(title: str, embedded: str, *, single: bool) -> str:
     scripts = [_part(f"static/{name}") for name in _SCRIPTS]
     beside = "" if single else " 'self' file:"
     policy = (
-        f"default-src 'none'; style-src {' '.join(map(_digest, styles))}; "
-        f"script-src {' '.join(map(_digest, scripts))}{beside}; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; style-src {' '.join(map(csp_hash, styles))}; "
+        f"script-src {' '.join(map(csp_hash, scripts))}{beside}; base-uri 'none'; form-action 'none'"
     )
     parts = {
         "policy": policy,
@@ -115,10 +115,6 @@ def _page(title: str, embedded: str, *, single: bool) -> str:
 
 def _part(name: str, package: str = __name__) -> str:
     return (resources.files(package) / name).read_text(encoding="utf-8")
-
-
-def _digest(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _packed(chunk: Any) -> str:

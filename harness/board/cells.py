@@ -162,13 +162,17 @@ def _ends(events: list[dict[str, Any]], limit: int) -> tuple[list[dict[str, Any]
     return [*events[: limit - tail], *events[-tail:]], len(events) - limit
 
 
+def stamp(run: Run) -> list[str]:
+    """Return the day of a run, and its commit."""
+    return [run.info.started[:10], str(run.info.git.get("sha") or "")[:9]]
+
+
 def _folded(history: list[tuple[Run, Result]]) -> list[list[Any]]:
     """Fold runs that ended alike: status, how many, the first and the last as date and commit."""
     found: list[list[Any]] = []
     for run, result in history:
         status = _STATUSES.index(result.status)
-        sha = str(run.info.git.get("sha") or "")[:9]
-        here = [words.visible(run.info.started[:10]), words.visible(sha)]
+        here = [words.visible(text) for text in stamp(run)]
         if found and found[-1][0] == status:
             found[-1][1] += 1
             found[-1][3] = here

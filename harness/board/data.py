@@ -88,9 +88,9 @@ def _index(
     title: str,
 ) -> dict[str, Any]:
     every = list(runs.values())
-    probes = {column: tally.probes(run)[0] for column, run in runs.items()}
+    probes = {column: tally.probes(run) for column, run in runs.items()}
     lacking: dict[str, set[str]] = {}
-    for own in probes.values():
+    for own, _ in probes.values():
         for probe in own:
             for result in probe.costs:
                 lacking.setdefault(result.id, set()).add(probe.name)
@@ -172,9 +172,13 @@ def _parted(runs: dict[Column, Run]) -> set[str]:
 
 
 def _column(
-    column: Column, run: Run, history: list[Run], probes: list[tally.Probe]
+    column: Column,
+    run: Run,
+    history: list[Run],
+    sorted_out: tuple[list[tally.Probe], list[Result]],
 ) -> dict[str, Any]:
     info = run.info
+    probes, others = sorted_out
     facts = {
         "Platform": words.platform(info),
         "C library": info.platform.get("libc", ""),
@@ -206,15 +210,12 @@ def _column(
             [probe.name, probe.available, probe.evidence, [one.id for one in probe.costs]]
             for probe in probes
         ],
-        "others": [[one.id, one.reason] for one in tally.probes(run)[1]],
+        "others": [[one.id, one.reason] for one in others],
         "slowest": [
             [one.id, words.seconds(one.duration_s), one.duration_s] for one in tally.slowest(run)
         ],
         "stale": info.stale_expectations,
-        "runs": [
-            [one.info.id, one.info.started[:10], str(one.info.git.get("sha") or "")[:9]]
-            for one in history
-        ],
+        "runs": [[one.info.id, *cells.stamp(one)] for one in history],
     }
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from .. import collection, expectation_update
 from ..errors import HarnessError
+from ..files import put
 from ..model import AS_EXPECTED, UNEXPECTED
-from ..report.files import put
 from ..scenario import load
 from .show import console, plain
 

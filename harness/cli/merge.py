@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from .. import board, collection, compare
 from ..collection import exit_code
 from ..errors import HarnessError
+from ..files import put
 from ..report import badge, junit, overview, terminal
-from ..report.files import put
 from .show import console, plain
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from .. import engine, report
-from ..collection import Collection
+from ..collection import Collection, exit_code
 from ..errors import HarnessError
-from ..model import AS_EXPECTED, BROKEN, NOTHING_MATCHED, UNEXPECTED
+from ..model import NOTHING_MATCHED
 from ..places.gather import gather
 from ..places.spec import parse
 from ..report import words
@@ -48,8 +48,7 @@ def main(options: argparse.Namespace, asked: RunOptions) -> int:
         _show(runs)
     if options.out is not None:
         _write(runs, options.out)
-    codes = {run.exit_code for run in runs}
-    return next(code for code in (BROKEN, UNEXPECTED, AS_EXPECTED) if code in codes)
+    return exit_code(runs)
 
 
 def _show(runs: list[Run]) -> None:

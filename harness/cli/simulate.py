@@ -29,6 +29,9 @@ _EVERY = 5.0
 #: Programs of a group, unless the options say how many or how long.
 _PROGRAMS = 1_000
 
+#: Lines of a timeline that are shown.
+_SHOWN = 200
+
 #: In the long mode, seconds for a group before it is the next one's turn.
 _TURN_S = 20.0
 
@@ -64,7 +67,6 @@ class _Run:
         self._options = options
         self._progress = console(stderr=True)
         self._begin = self._said = time.monotonic()
-        self._files: dict[int, Path] = {}
 
     def go(self) -> None:
         """Play them."""
@@ -99,11 +101,14 @@ class _Run:
 
     def _save(self, tally: Tally, found: Found) -> None:
         first = found.outcome.findings[0]
-        name = f"{tally.backend}-{tally.dialect}-{self.seed}-{found.number}.json"
-        path = self._options.out / name
+        path = self._file(tally, found)
         finding.save(path, found.program, found.outcome)
-        self._files[id(found)] = path
         self._progress.print(plain(f"{first.law}: {first.detail}\n  {path}"), soft_wrap=True)
+
+    def _file(self, tally: Tally, found: Found) -> Path:
+        name = f"{tally.backend}-{tally.dialect}-{self.seed}-{found.number}.json"
+        path: Path = self._options.out / name
+        return path
 
     def show(self) -> None:
         """Print what came of it."""
@@ -111,7 +116,7 @@ class _Run:
         for tally in self.tallies:
             for found in tally.found:
                 _show_finding(found.program, found.outcome)
-                path = self._files[id(found)]
+                path = self._file(tally, found)
                 out.print(plain(f"replay: reactorlab replay {path}"), soft_wrap=True)
         table = Table("backend", "dialect", "programs", "calls", "per second", "found", box=None)
         for column in table.columns[2:5]:
@@ -147,7 +152,7 @@ class _Run:
                     "found": [
                         {
                             "number": found.number,
-                            "file": str(self._files[id(found)]),
+                            "file": str(self._file(tally, found)),
                             "digest": found.outcome.digest,
                             "finding": asdict(found.outcome.findings[0]),
                         }
@@ -161,17 +166,13 @@ class _Run:
 
 def _show_finding(program: Program, outcome: Outcome) -> None:
     out = console()
-    for first in outcome.findings[:1]:
-        out.print(plain(f"\n{first.law}: {first.detail}"), soft_wrap=True)
+    if outcome.first is not None:
+        out.print(plain(f"\n{outcome.first.law}: {outcome.first.detail}"), soft_wrap=True)
     for line in script(program):
         out.print(plain(f"  {line}"), soft_wrap=True)
     out.print("what happened: seconds, thread, call")
     for line in outcome.timeline[-_SHOWN:]:
         out.print(plain(f"  {line}"), soft_wrap=True)
-
-
-#: Lines of a timeline that are shown.
-_SHOWN = 200
 
 
 def main_replay(options: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .. import environment
+from .. import environment, jsonfile
 from ..errors import HarnessError
 from ..scenario import scenarios_folder
 from .model import SOURCE
@@ -83,11 +83,7 @@ class Record:
         Raises:
             HarnessError: it cannot be written.
         """
-        text = json.dumps(self.data(fates, complete=complete), indent=1) + "\n"
-        temporary = self.path.with_suffix(".new")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(self.path)
+            jsonfile.write(self.path, self.data(fates, complete=complete), indent=1)
         except OSError as exc:
             raise HarnessError(f"cannot write {self.path}: {exc}") from exc

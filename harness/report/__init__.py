@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..files import put
 from ..schema import path as schema_path
 from . import html, junit, summary
-from .files import put
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import environment
 from ..errors import HarnessError
+from ..files import put
 from .player import Outcome, play
 from .program import Program, ProgramError, from_data, script
 from .things import Finding
@@ -53,7 +54,7 @@ def save(path: Path, program: Program, outcome: Outcome) -> None:
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(_text(data), encoding="utf-8")
+        put(path, _text(data).encode())
     except OSError as exc:
         raise HarnessError(f"cannot write {path}: {exc}") from exc
 

@@ -110,13 +110,14 @@ def test_saving_replaces_the_whole_file_or_leaves_the_old_one(tmp_path, monkeypa
     path = tmp_path / "run.json"
     Run(info()).save(path)
     before = path.read_bytes()
+    whole = Path.write_bytes
 
-    def full_disk(self, text, encoding):
-        self.write_bytes(text.encode(encoding)[:100])
+    def full_disk(self, data):
+        whole(self, data[:100])
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", full_disk)
+        patch.setattr(Path, "write_bytes", full_disk)
         with pytest.raises(OSError, match="No space left"):
             full().save(path)
     assert path.read_bytes() == before

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import engine, report, schema
+from harness import engine, files, report, schema
 from harness.errors import HarnessError
 from harness.model import Run
-from harness.report import files, html
+from harness.report import html
 from tests.harness.test_report_sample import hostile_run, run
 
 NAMES = ["run.json", "junit.xml", "summary.md", "index.html"]
