@@ -1,1 +1,1 @@
-"""Benchmarks, side by side in one run: ``python -m bench echo``, ``python -m bench churn``."""
+"""Benchmarks, side by side in one run: ``python -m bench echo``, ``churn`` and ``loops``."""

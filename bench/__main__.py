@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import churn, echo
+from . import churn, echo, loops
 from .process import BenchError, Load
 
 #: What `--json` writes; ``reports/schema/bench-1.schema.json`` describes it.
@@ -19,7 +19,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one benchmark; 0 when it ran, 1 when the churn leaked, 2 for a wrong use or no result."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, module in (("echo", echo), ("churn", churn)):
+    for name, module in (("echo", echo), ("churn", churn), ("loops", loops)):
         command = commands.add_parser(name, help=(module.__doc__ or "").splitlines()[0])
         command.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
         command.add_argument("--cc", default="cc", help="C compiler for the load (%(default)s)")

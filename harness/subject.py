@@ -231,7 +231,7 @@ class ReactorSubject:
         for _ in range(_BREATHS):
             with scheduler.mutex:
                 # A copy in one step: items are taken off it without the mutex.
-                if any(callable(item) for item in scheduler.queue.copy()) or not all(
+                if any(isinstance(item, tuple) for item in scheduler.queue.copy()) or not all(
                     task is me or self.parked(task) for task in scheduler.tasks
                 ):
                     return False

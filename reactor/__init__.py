@@ -38,7 +38,7 @@ from .system import PosixSystem, System
 from .task import Task, current_task
 from .taskgroup import TaskGroup
 from .threads import to_thread
-from .timing import Timer, sleep, sleep_until
+from .timing import TimedCall, Timer, sleep, sleep_until
 
 __all__ = [
     "Acceptor",
@@ -66,6 +66,7 @@ __all__ = [
     "System",
     "Task",
     "TaskGroup",
+    "TimedCall",
     "Timer",
     "Unsupported",
     "WorkGuard",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -11,7 +10,8 @@ from . import backends, dump as _dump
 from .errors import ReactorError
 from .scheduler import Scheduler
 from .system import System
-from .task import Task, as_coroutine, name_of, running_task
+from .task import Task, as_coroutine, running_task
+from .timing import TimedCall
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from .backends.base import Backend
     from .counters import Counters
+    from .scheduler import Call
 
 T = TypeVar("T")
 
@@ -154,7 +155,44 @@ class IoContext:
             ContextClosedError: the context is closed.
             TypeError: `function` cannot be called.
         """
-        self.scheduler.post(bind(function, args))
+        scheduler = self.scheduler
+        if scheduler.closing:
+            raise scheduler.refusal()
+        scheduler.queue.append(bind(function, args))
+        if scheduler.signal.asleep:  # after the append: see `SignalState`
+            with scheduler.mutex:
+                scheduler.wake()
+
+    def call_at(self, deadline: float, function: Callable[..., object], *args: Any) -> TimedCall:
+        """Have ``function(*args)`` called as by `post`, but not before `deadline`.
+
+        From any thread. It is work, which keeps `run` going, until then or until it is cancelled. Of
+        equal deadlines the one given first is called first.
+
+        Args:
+            deadline: seconds on the clock of the context (`time`); the past means the next turn.
+            function: what is called.
+            args: with what.
+
+        Returns:
+            What `TimedCall.cancel` takes it back with.
+
+        Raises:
+            ContextClosedError: the context is closed.
+            TypeError: `function` cannot be called.
+            ValueError: the deadline is not a number.
+        """
+        scheduler = self.scheduler
+        timed = TimedCall(scheduler, deadline, bind(function, args))
+        scheduler.call_at(timed)
+        return timed
+
+    def call_later(self, seconds: float, function: Callable[..., object], *args: Any) -> TimedCall:
+        """Have ``function(*args)`` called as by `call_at`, `seconds` from now."""
+        scheduler = self.scheduler
+        timed = TimedCall(scheduler, scheduler.now() + seconds, bind(function, args))
+        scheduler.call_at(timed)
+        return timed
 
     def spawn(
         self, function: Callable[..., Awaitable[T]], *args: Any, name: str | None = None
@@ -170,7 +208,7 @@ class IoContext:
         """
         self.scheduler.check_open()
         coro = as_coroutine(function, args)
-        task: Task[T] = Task(self.scheduler, coro, name or name_of(function), None, None)
+        task: Task[T] = Task(self.scheduler, coro, name or function)
         self.scheduler.start(task)
         return task
 
@@ -265,7 +303,7 @@ class IoContext:
         return f"<IoContext {'closed' if self.closed else self.backend.spec}>"
 
 
-def bind(function: Callable[..., object], args: tuple[Any, ...]) -> Callable[[], object]:
+def bind(function: Callable[..., object], args: tuple[Any, ...]) -> Call:
     """Return a call of ``function(*args)`` that is part of no task, in the caller's context variables.
 
     Raises:
@@ -276,7 +314,7 @@ def bind(function: Callable[..., object], args: tuple[Any, ...]) -> Callable[[],
     variables = copy_context()
     if running_task.get(None) is not None:
         variables.run(_no_task)
-    return functools.partial(variables.run, function, *args)
+    return variables, function, args
 
 
 def _no_task() -> None:

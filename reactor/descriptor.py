@@ -14,7 +14,7 @@ from .errors import Cause, FdSetSizeError
 from .operation import IDLE, PARKED, Operation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     from .scheduler import Scheduler
     from .task import Task
@@ -27,23 +27,22 @@ STICKY = 4
 
 _generations = itertools.count(1)
 
-# The moves of the hot path, looked up in the table once.
-_PARK = IDLE.park
+# The move of the hot path, looked up in the table once.
 _CLAIM = PARKED.claim
 
 
 class Slot:
     """One direction of a descriptor.
 
-    Readiness is two counters. `edges` counts what the poller has reported; `seen` is the value of
-    `edges` that was current before the last call that found nothing. They differ while readiness
-    is believed. A counter instead of a flag, because the thread that found nothing and the leader
-    that reports news may be two threads: a flag cleared by the one would wipe out the edge of the
-    other, and with an edge-triggered poller that edge never comes again.
+    Readiness is two counters. `edges` counts what the poller has reported while no operation was
+    parked; `seen` is the value of `edges` that was current before the last call that found nothing, or
+    0. They differ while readiness is believed. A counter instead of a flag, because the thread that
+    found nothing and the leader that reports news may be two threads: a flag cleared by the one would
+    wipe out the edge of the other, and with an edge-triggered poller that edge never comes again.
 
-    `edges` is written under the mutex; `seen` only by the thread that performs the slot's
-    operation (and by close, after which nobody performs). Both are read without the mutex by
-    `perform`, which takes a stale answer to the mutex before it parks.
+    `edges` is written under the mutex. `seen` is written by the thread that performs the slot's
+    operation, under the mutex by who claims it while it is parked, and by close, after which nobody
+    performs. Both are read without the mutex by `perform`, and by `Task.step` after it has parked.
     """
 
     __slots__ = (
@@ -57,7 +56,6 @@ class Slot:
         "hits",
         "misses",
         "op",
-        "parks",
         "partials",
         "seen",
         "watched",
@@ -85,7 +83,6 @@ class Slot:
         self.watched = False
         self.hits = 0
         self.misses = 0
-        self.parks = 0
         self.partials = 0
         self.op = IoOperation(self)
 
@@ -112,22 +109,11 @@ class IoOperation(Operation):
         self.late: Cause | None = None
 
     def park(self, task: Task[Any]) -> bool:
-        """Take the slot, unless readiness arrived meanwhile; registers the descriptor at first."""
-        slot = self.slot
-        # Every part of this is decided again, with what follows from it, by `_park_with_care`.
-        if (
-            not slot.watched
-            or self.late is not None
-            or slot.edges != slot.seen
-            or self.state is not IDLE
-        ):
-            return self._park_with_care(slot, task)
-        self.state = _PARK
-        self.task = task
-        slot.parks += 1
-        return True
+        """Take the slot, unless readiness arrived meanwhile; registers the descriptor at first.
 
-    def _park_with_care(self, slot: Slot, task: Task[Any]) -> bool:
+        Where nothing of all that is needed, `Task.step` parks it without this.
+        """
+        slot = self.slot
         descriptor = slot.descriptor
         if descriptor.closed or self.late is not None:
             return False
@@ -144,7 +130,6 @@ class IoOperation(Operation):
             except BaseException:
                 slot.edges += 1  # nobody will report it: the next operation has to try
                 raise
-        slot.parks += 1
         self.settle(task)
         scheduler = descriptor.scheduler
         if scheduler.level:
@@ -178,7 +163,8 @@ class IoOperation(Operation):
             return 1
         if self.late is None:
             self.late = cause
-        return 0
+        # Again, as it may have parked meanwhile, without the mutex: see `Task.step`.
+        return int(self.claim(cause))
 
     def describe(self) -> str:
         """Say what is waited for."""
@@ -280,10 +266,12 @@ class Descriptor:
                 return False
             self.closed = True
             for slot in (self.read, self.write):
-                slot.op.cancel(Cause.CLOSE)
                 slot.seen = slot.edges  # `perform` must not touch the number again
                 slot.watched = False
                 slot.closed = True
+                # Last: an operation that begins forgets what was said to the one before, and then
+                # looks at `closed`.
+                slot.op.cancel(Cause.CLOSE)
             if end is not None:
                 end(Cause.CLOSE)
             if self.registered:
@@ -326,16 +314,24 @@ class Descriptor:
             pass
 
 
-def deliver(ready: Iterable[tuple[Descriptor, int]]) -> None:
+def deliver(ready: Sequence[tuple[Descriptor, int]]) -> None:
     """Take in what the poller reported, and claim what waits for it. The mutex is held.
 
     It is `Operation.claim` without what readiness does not need, written out for both slots: the
     body runs once per event. The caller sees to it that somebody takes the tasks off the queue and
     that a level-triggered poller hears of the change.
 
+    An operation that parks without the mutex says that it is parked and then looks at `edges`; here
+    it is the other way round. So one of the two sees the other. (One that is parked already needs no
+    edge counted: it is what adding to a number costs that is saved.)
+
     Args:
         ready: descriptors of one context, each with a mask of READ, WRITE and STICKY.
     """
+    if not ready:
+        return
+    claimed: list[Task[Any] | None] = []
+    push = claimed.append
     for descriptor, events in ready:
         if descriptor.closed:
             continue
@@ -343,15 +339,23 @@ def deliver(ready: Iterable[tuple[Descriptor, int]]) -> None:
             descriptor.read.exact = False
         if events & READ:
             slot = descriptor.read
-            slot.edges += 1
             op = slot.op
+            if op.state is not PARKED:
+                slot.edges += 1
             if op.state is PARKED:
+                slot.seen = 0
                 op.state = _CLAIM
-                descriptor.scheduler.queue.append(op.task)
+                push(op.task)
         if events & WRITE:
             slot = descriptor.write
-            slot.edges += 1
             op = slot.op
+            if op.state is not PARKED:
+                slot.edges += 1
             if op.state is PARKED:
+                slot.seen = 0
                 op.state = _CLAIM
-                descriptor.scheduler.queue.append(op.task)
+                push(op.task)
+    if claimed:
+        scheduler = ready[0][0].scheduler
+        scheduler.readied += len(claimed)
+        scheduler.queue.extend(claimed)

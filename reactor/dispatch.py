@@ -74,37 +74,38 @@ def perform(
                     if not pending:
                         task.credit -= 1  # pyright: ignore[reportPossiblyUnboundVariable]  # looked up above
                         slot.hits += 1
-                    if whole:
-                        done += result
-                        if done < want and result:
-                            if arg is not None:
-                                arg = memoryview(arg)[result:]
-                            if op.late is not None:
-                                raise OperationCancelled(op.late)
-                            if slot.exact:
-                                slot.seen = edges
-                            if not pending:
-                                slot.partials += 1
-                            pending = False  # each further step counts against the budget
-                            continue
-                        result = done
-                    elif want and slot.exact:
-                        size = result if result.__class__ is int else len(result)
+                    if want and slot.exact:  # only of receives
+                        size = len(result) if result.__class__ is bytes else result
                         if size < want:
                             if size:
                                 slot.seen = edges
                             else:
                                 slot.exact = False  # an end stays: the next receive sees it too
+                    if whole:
+                        if result < want and result:
+                            done += result
+                            want -= result
+                            if arg is not None:
+                                arg = memoryview(arg)[result:]
+                            if op.late is not None:
+                                raise OperationCancelled(op.late)
+                            if not pending:
+                                slot.partials += 1
+                            pending = False  # each further step counts against the budget
+                            continue
+                        if done:
+                            result += done
                     slot.calling = False
                     if slot.closed:
                         slot.descriptor.let_go()
                     return result
-            if op.late is not None:
-                raise OperationCancelled(op.late)
-            if slot.closed:
-                if pending or done:
-                    raise OperationCancelled(Cause.CLOSE)
-                raise ClosedError(f"this {slot.descriptor.kind}")
+            if pending or done or slot.closed:  # else nobody can know of it yet
+                if op.late is not None:
+                    raise OperationCancelled(op.late)
+                if slot.closed:
+                    if pending or done:
+                        raise OperationCancelled(Cause.CLOSE)
+                    raise ClosedError(f"this {slot.descriptor.kind}")
             yield op
             pending = True
     except BaseException as exc:

@@ -52,14 +52,13 @@ class Dump:
 
 def count(scheduler: Scheduler) -> Counters:
     """Add up the counters. The mutex is held."""
-    hits, misses, partials, parks = scheduler.retired
+    hits, misses, partials = scheduler.retired
     parked = 0
     for descriptor in scheduler.descriptors:
         for slot in (descriptor.read, descriptor.write):
             hits += slot.hits
             misses += slot.misses
             partials += slot.partials
-            parks += slot.parks
             parked += slot.op.state is PARKED
     claims = scheduler.claims
     return Counters(
@@ -70,9 +69,8 @@ def count(scheduler: Scheduler) -> Counters:
         speculative_misses=misses,
         inline_completions=hits - partials,
         deferrals=scheduler.deferrals,
-        parks=parks,
-        # What parked on a descriptor, parks no more and was not ended otherwise, became ready.
-        claims_ready=claims[Cause.READY] + parks - parked - scheduler.parks_ended,
+        parks=parked + scheduler.readied + scheduler.parks_ended,
+        claims_ready=claims[Cause.READY] + scheduler.readied,
         claims_cancel=claims[Cause.CANCEL],
         claims_close=claims[Cause.CLOSE],
         claims_deadline=claims[Cause.DEADLINE],

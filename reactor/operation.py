@@ -61,6 +61,10 @@ TRANSITIONS: dict[tuple[OperationState, OperationEvent], OperationState] = {
 wire(TRANSITIONS)
 
 
+#: Socket operations that a task may complete inline in one step before others get their turn.
+BUDGET = 32
+
+
 class Operation:
     """Base of everything that a task can wait for.
 
@@ -97,6 +101,7 @@ class Operation:
         self.state = self.state.park
         self.task = task
         self.cause = Cause.READY
+        task.credit = BUDGET
         return True
 
     def defer(self, task: Task[Any], cause: Cause = Cause.READY) -> bool:
@@ -109,6 +114,7 @@ class Operation:
         self.state = self.state.defer
         self.task = task
         self.cause = cause
+        task.credit = 0 if task.interrupted else BUDGET
         if cause is not Cause.READY:
             self.state = self.state.claim
             task.scheduler.claims[cause] += 1

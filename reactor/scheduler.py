@@ -13,14 +13,17 @@ condition. Whoever queues something asks `SignalState.wake` whom to wake: a foll
 leader, else nobody, because a thread that is awake will look.
 
 `mutex` guards all state here, in the signal state, the timer queue, the descriptors, operations,
-scopes and wait lists of the context. Only `queue.popleft` goes without: it is atomic, and a thread
-that finds nothing looks again under the mutex before it sleeps.
+scopes and wait lists of the context. The queue goes without: its `popleft` and `append` are atomic.
+A thread that finds it empty looks again under the mutex before it sleeps, after it has said that it
+will; and a post, which takes no mutex, looks after it has queued its call whether somebody said so
+(`SignalState.asleep`). One of the two sees the other, if each thread's accesses are seen in their
+order: the GIL sees to that, and without it the lock inside every operation of a deque.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 
 from .descriptor import deliver
@@ -32,12 +35,14 @@ from .task import Task
 from .timerqueue import TimerEntry, TimerQueue
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable
 
     from .backends.base import Backend
     from .context import IoContext
     from .descriptor import Descriptor
     from .system import System
+    from .timing import TimedCall
 
 #: No wait is longer than this: poll and epoll take an int of milliseconds (24.8 days), Darwin's
 #: select at most 1e8 s, and OpenBSD's kevent cuts at 24 hours without a word (kqueue(2), BUGS).
@@ -46,6 +51,9 @@ MAX_WAIT: Final = 86_400.0
 
 #: The reactor turn, on the queue while nobody leads.
 TURN: Final = None
+
+#: A posted call on the queue: ``variables.run(function, *args)``.
+Call = tuple[Context, "Callable[..., object]", tuple[Any, ...]]
 
 
 class Scheduler:
@@ -61,7 +69,8 @@ class Scheduler:
         self._condition = system.condition(self.mutex)
         self.signal = SignalState()
         self.timers = TimerQueue()
-        self.queue: deque[Any] = deque([TURN])
+        self.queue: deque[Any] = system.queue()
+        self.queue.append(TURN)
         self.tasks: dict[Task[Any], None] = {}
         self.descriptors: dict[Descriptor, None] = {}
         self.closing = False
@@ -74,30 +83,21 @@ class Scheduler:
         self.deferrals = 0
         # By cause; not those of descriptors for readiness: see `dump.count`.
         self.claims = dict.fromkeys(Cause, 0)
-        self.parks_ended = 0  # parked operations of descriptors that were claimed for another cause
+        self.readied = 0  # parked operations of descriptors that became ready
+        self.parks_ended = 0  # and those that were claimed for another cause
         self.timers_fired = 0
         self.handlers = 0
         self.spawned = 0
-        self.retired = [0, 0, 0, 0]  # hits, misses, partials and parks of slots that are gone
+        self.retired = [0, 0, 0]  # hits, misses and partials of slots that are gone
         own(self)
 
     # -- Queueing, from any thread
 
-    def push(self, item: Any) -> None:
-        """Queue a task or a call and see to it that a thread takes it. The mutex is held."""
+    def push(self, item: Task[Any] | Call) -> None:
+        """Queue `item` and see to it that a thread takes it. The mutex is held."""
         self.queue.append(item)
-        self.wake()
-
-    def post(self, call: Callable[[], object]) -> None:
-        """Queue `call`; it is work until it has run.
-
-        Raises:
-            ContextClosedError: the context takes no more work.
-        """
-        with self.mutex:
-            self._check_open()
-            self.signal.add_work()
-            self.push(call)
+        if self.signal.asleep:
+            self.wake()
 
     def start(self, task: Task[Any]) -> None:
         """Queue the first step of `task`; it is work until it is done.
@@ -105,30 +105,36 @@ class Scheduler:
         Raises:
             ContextClosedError: the context takes no more work; the coroutine has been closed.
         """
+        mutex = self.mutex
+        mutex.acquire()  # not `with`: see `Task.step`
         try:
-            with self.mutex:
-                self._check_open()
-                self.signal.add_work()
+            if not self.closing:
+                signal = self.signal
+                signal.work += 1
                 self.tasks[task] = None
                 self.spawned += 1
-                self.push(task)
-        except ContextClosedError:
-            task.refuse()
-            raise
+                self.queue.append(task)
+                if signal.asleep:
+                    self.wake()
+                return
+        finally:
+            mutex.release()
+        task.refuse()
+        raise self.refusal()
 
-    def _check_open(self) -> None:
-        if self.closing or self.closed:
-            what = "belongs to the process that forked" if self.foreign else "is closed"
-            raise ContextClosedError(f"this IoContext {what}")
+    def refusal(self) -> ContextClosedError:
+        """Build the error for who gives work to a context that takes no more."""
+        what = "belongs to the process that forked" if self.foreign else "is closed"
+        return ContextClosedError(f"this IoContext {what}")
 
     def check_open(self) -> None:
-        """Raise ContextClosedError unless the context takes work."""
-        with self.mutex:
-            self._check_open()
+        """Raise ContextClosedError unless the context takes work; it may be closed right after."""
+        if self.closing:
+            raise self.refusal()
 
-    def finish_work(self, count: int = 1) -> None:
+    def finish_work(self) -> None:
         """Count work as done; who sleeps must look whether that was the last. The mutex is held."""
-        self.signal.finish_work(count)
+        self.signal.finish_work()
         if self.signal.work == 0:
             self._wake_everybody()
 
@@ -168,20 +174,40 @@ class Scheduler:
 
     def add_timer(self, deadline: float, action: Callable[[], object]) -> TimerEntry:
         """Arm a timer; `action` runs in the leader with the mutex held. The mutex is held."""
-        earliest = self.timers.next_deadline()
-        entry = self.timers.add(deadline, action)
-        if deadline < earliest:
-            if self.backend.kernel_timer:
-                if self.signal.leader.name != "ABSENT":
-                    self.backend.set_deadline(deadline, self.now())
-            else:
-                self.interrupt_leader()  # it sleeps towards a later deadline
+        entry = TimerEntry(deadline, action)
+        self.arm(entry)
         return entry
+
+    def arm(self, entry: TimerEntry) -> None:
+        """As `add_timer`, for an entry that has been made."""
+        if self.signal.leader is not ABSENT and entry.deadline < self.timers.next_deadline():
+            # It sleeps towards a later deadline.
+            if self.backend.kernel_timer:
+                self.backend.set_deadline(entry.deadline, self.now())
+            else:
+                self.interrupt_leader()
+        self.timers.put(entry)
+
+    def call_at(self, timed: TimedCall) -> None:
+        """Arm `timed`; it is work until it has been queued or cancelled.
+
+        Raises:
+            ContextClosedError: the context takes no more work.
+        """
+        mutex = self.mutex
+        mutex.acquire()  # not `with`: see `Task.step`
+        try:
+            if self.closing:
+                raise self.refusal()
+            self.arm(timed)
+            self.signal.work += 1
+        finally:
+            mutex.release()
 
     def adopt(self, descriptor: Descriptor) -> None:
         """Own `descriptor` until it is closed."""
         with self.mutex:
-            self._check_open()
+            self.check_open()
             self.descriptors[descriptor] = None
 
     def release(self, descriptor: Descriptor) -> None:
@@ -191,7 +217,6 @@ class Scheduler:
             self.retired[0] += slot.hits
             self.retired[1] += slot.misses
             self.retired[2] += slot.partials
-            self.retired[3] += slot.parks
 
     # -- Running
 
@@ -205,7 +230,7 @@ class Scheduler:
         """
         ident = self.system.get_ident()
         with self.mutex:
-            self._check_open()
+            self.check_open()
             if ident in self._inside:
                 raise ReactorError("this thread is already inside run() of this IoContext")
             self._inside.add(ident)
@@ -213,7 +238,6 @@ class Scheduler:
         outer, running.context = running.context, self.context
         count = 0
         counted = 0  # how many of them `handlers` has
-        finished = 0  # posted calls that ran and are not yet taken off the work count
         popleft = self.queue.popleft
         signal = self.signal
         try:
@@ -221,45 +245,44 @@ class Scheduler:
                 try:
                     item = popleft()
                 except IndexError:
-                    done, finished = finished, 0
-                    if not self._follow(done, deadline, block=block):
+                    if not self._follow(deadline, block=block):
                         break
                     continue
                 if item.__class__ is Task:
                     count += 1
                     item.step()
                 elif item is TURN:
-                    done, finished = finished, 0
                     ran, counted = count - counted, count
-                    if not self._lead(done, ran, deadline, limit, block=block):
+                    if not self._lead(ran, deadline, limit, block=block):
                         break
                 else:
                     count += 1
-                    finished += 1
-                    item()
+                    variables, function, args = item
+                    if args:
+                        variables.run(function, *args)
+                    else:  # a quarter of what it costs to unpack nothing
+                        variables.run(function)
         finally:
             running.context = outer
             with self.mutex:
                 self.handlers += count - counted
                 self._inside.discard(ident)
                 self.signal.leave()
-                if finished:
-                    self.finish_work(finished)
-                if self.closing:
-                    self._condition.notify_all()  # `close` waits for the last one to leave
+                if self.closing or self.signal.work == 0:
+                    # `close` waits for the last one to leave, and who had nothing to do but to wait
+                    # for what this thread was at has to look whether that was all.
+                    self._wake_everybody()
                 elif self.queue:
                     self.wake()  # what this thread was woken for is for another now
         return count
 
-    def _follow(self, finished: int, deadline: float, *, block: bool) -> bool:
+    def _follow(self, deadline: float, *, block: bool) -> bool:
         """Sleep until there is something on the queue; False when `run` has to return."""
         with self.mutex:
-            if finished:
-                self.finish_work(finished)
             if self.queue:
                 return True
             signal = self.signal
-            if signal.stopped or signal.work == 0 or not block:
+            if signal.stopped or not block or self._is_done():
                 return False
             timeout = None
             if deadline != math.inf:
@@ -273,28 +296,34 @@ class Scheduler:
                 signal.unfollow()
             return True
 
-    def _lead(self, finished: int, ran: int, deadline: float, limit: int, *, block: bool) -> bool:
+    def _is_done(self) -> bool:
+        """Tell whether there is nothing to do any more, for a thread that found the queue empty.
+
+        While another one is in a handler, that may give more to do. The mutex is held.
+        """
+        return self.signal.work == 0 and self.signal.busy == 1
+
+    def _lead(self, ran: int, deadline: float, limit: int, *, block: bool) -> bool:
         """Take the reactor turn; False when `run` has to return."""
         backend = self.backend
         with self.mutex:
             self.handlers += ran
-            if finished:
-                self.finish_work(finished)
             signal = self.signal
             timeout: float | None = 0.0
             if not self.queue:
-                if signal.work == 0 and block:
+                if block and self._is_done():
                     self.queue.append(TURN)
-                    self._wake_everybody()
                     return False
                 if block:
                     timeout = self._wait_time(deadline)
-            elif signal.idle:
+            elif signal.asleep:
                 self.wake()  # this thread is away for a moment, others need not wait for it
             if signal.stopped:
                 self.queue.append(TURN)
                 return False
             signal.lead(blocking=timeout != 0.0)
+            if timeout != 0.0 and self.queue:
+                timeout = 0.0  # from somebody who did not see that this thread is going to wait
             self.waits += 1
         ready: list[tuple[Descriptor, int]] = []
         try:
@@ -312,7 +341,11 @@ class Scheduler:
                     now = self.now()
                     for action in self.timers.pop_due(now):
                         self.timers_fired += 1
-                        action()
+                        if action.__class__ is tuple:  # of a `TimedCall`
+                            queue.append(action)
+                            self.finish_work()
+                        else:
+                            action()
                 queue.append(TURN)
                 if signal.idle:
                     # One item for this thread; the others, and the turn itself, for followers.
@@ -366,7 +399,7 @@ class Scheduler:
             while self.signal.runners:
                 self._condition.wait()
             for task in list(self.tasks):
-                task.root.interrupt_inside()
+                task.own_scope().interrupt_inside()
             return True
 
     def drain(self) -> list[BaseException]:
@@ -416,6 +449,7 @@ class Scheduler:
         signal = self.signal  # the same, which the `run` of this thread holds
         signal.leader = ABSENT  # so that nobody writes to the waker
         signal.idle = signal.signalled = 0
+        signal.asleep = False
         signal.runners = len(self._inside)
         signal.stopped = True
         self.queue.clear()

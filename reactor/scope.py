@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from .timerqueue import TimerEntry
 
 
+def _current_task() -> Task[Any]:
+    global _current_task  # noqa: PLW0603 - `task` imports this module first
+    from .task import current_task as _current_task
+
+    return _current_task()
+
+
 class CancelScope:
     """A region of a task that can be cancelled as a whole, with an optional deadline.
 
@@ -48,7 +55,7 @@ class CancelScope:
     )
 
     def __init__(self, deadline: float = math.inf, *, shield: bool = False) -> None:
-        if math.isnan(deadline):
+        if deadline != deadline:  # noqa: PLR0124 - NaN, without a call
             raise ValueError("a deadline must be a number of seconds, not NaN")
         self._deadline = deadline
         self._shield = shield
@@ -61,17 +68,18 @@ class CancelScope:
         self.cancelled_caught = False
 
     @classmethod
-    def _for_task(cls, task: Task[Any], parent: CancelScope | None) -> None:
-        """Give a task the scope that it runs in; below `parent` when a group spawned it."""
+    def of_task(cls, task: Task[Any]) -> CancelScope:
+        """Make the scope that a whole task runs in."""
         scope = cls()
         scope._task = task
-        # Before anybody can reach the task through its parent.
-        task.root = task.scope = scope
-        if parent is not None:
-            with task.scheduler.mutex:
-                scope.parent = parent
-                parent._children[scope] = None
-                task.interrupted = scope.reached()
+        return scope
+
+    def put_below(self, parent: CancelScope) -> None:
+        """Be reached by what cancels `parent`; that of a task which a group spawns. The mutex is held."""
+        self.parent = parent
+        parent._children[self] = None
+        assert self._task is not None
+        self._refresh(self._task)
 
     @property
     def deadline(self) -> float:
@@ -134,20 +142,25 @@ class CancelScope:
         return Cause.CLOSE
 
     def __enter__(self) -> Self:
-        from .task import current_task
+        self._enter(_current_task())
+        return self
 
-        task = current_task()
+    def _enter(self, task: Task[Any]) -> None:
         if self._task is not None:
             raise ReactorError("a cancel scope can be entered only once")
-        with task.scheduler.mutex:
+        mutex = task.scheduler.mutex
+        mutex.acquire()  # not `with`: see `Task.step`
+        try:
             self._task = task
-            self.parent = task.scope
-            task.scope._children[self] = None
+            self.parent = outer = task.scope or task.own_scope()
+            outer._children[self] = None
             task.scope = self
             if self._deadline != math.inf:
                 self._arm(task)
-            self._refresh(task)
-        return self
+            if self._shield or self.cancel_called:  # any other changes nothing for the task
+                self._refresh(task)
+        finally:
+            mutex.release()
 
     def __exit__(
         self,
@@ -159,13 +172,20 @@ class CancelScope:
         assert task is not None
         if task.scope is not self:
             raise ReactorError("cancel scopes must be left in the reverse order of entering them")
-        with task.scheduler.mutex:
-            self._disarm(task)
-            self._detach()
-            assert self.parent is not None
-            task.scope = self.parent
-            self._refresh(task)  # it may have been a shield
+        mutex = task.scheduler.mutex
+        mutex.acquire()  # not `with`: see `Task.step`
+        try:
+            if self._entry is not None:
+                self._disarm(task)
+            parent = self.parent
+            assert parent is not None
+            parent._children.pop(self, None)
+            task.scope = parent
+            if self._shield or task.interrupted:
+                self._refresh(task)
             outer = task.interrupted
+        finally:
+            mutex.release()
         absorbed = (
             self.cancel_called
             and not outer
@@ -182,7 +202,8 @@ class CancelScope:
             self.parent._children.pop(self, None)
 
     def _arm(self, task: Task[Any]) -> None:
-        self._disarm(task)
+        if self._entry is not None:
+            self._disarm(task)
         if self.cancel_called or self._deadline == math.inf:
             return
         if self._deadline <= task.scheduler.now():
@@ -227,6 +248,7 @@ class CancelScope:
 
     @staticmethod
     def _refresh(task: Task[Any]) -> None:
+        assert task.scope is not None
         task.interrupted = task.scope.reached()
         if task.interrupted:
             task.credit = 0  # its next operation suspends, and learns it there
@@ -276,9 +298,8 @@ class timeout(timeout_at):  # noqa: N801 - used like a function, as asyncio.time
         self._seconds = seconds
 
     def __enter__(self) -> Self:
-        from .task import current_task
-
+        task = _current_task()
         if self._seconds is not None:
-            self._deadline = current_task().scheduler.now() + self._seconds
-        super().__enter__()
+            self._deadline = task.scheduler.now() + self._seconds
+        self._enter(task)
         return self

@@ -18,12 +18,13 @@ from .errors import Cause, OperationCancelled
 from .local import current_context
 from .operation import Operation
 from .scope import CancelScope
-from .task import Task, as_coroutine, name_of
+from .task import Task, as_coroutine
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Generator
 
     from .context import IoContext
+    from .scheduler import Call
 
 T = TypeVar("T")
 
@@ -67,7 +68,8 @@ class Strand:
     def __init__(self, *, context: IoContext | None = None) -> None:
         self._scheduler = (context or current_context()).scheduler
         self._taken = False
-        self._waiting: dict[_Place | Callable[[], object], None] = {}
+        # In order: places as keys, and posted calls below keys that mean nothing.
+        self._waiting: dict[object, Call | None] = {}
 
     def post(self, function: Callable[..., object], *args: Any) -> None:
         """Have ``function(*args)`` called with the turn, as `IoContext.post`; from any thread.
@@ -76,24 +78,24 @@ class Strand:
             ContextClosedError: the context is closed.
             TypeError: `function` cannot be called.
         """
-        bound = bind(function, args)
-
-        def call() -> None:
-            try:
-                bound()
-            finally:
-                with scheduler.mutex:
-                    self._hand_on()
-
+        variables, _, _ = bind(function, args)
+        call = variables, self._call, (function, args)
         scheduler = self._scheduler
         with scheduler.mutex:
-            scheduler._check_open()
-            scheduler.signal.add_work()
+            scheduler.check_open()
             if self._taken:
-                self._waiting[call] = None
+                self._waiting[object()] = call
             else:
                 self._taken = True
                 scheduler.push(call)
+
+    def _call(self, function: Callable[..., object], args: tuple[Any, ...]) -> None:
+        """Run a posted call, which has the turn."""
+        try:
+            function(*args)
+        finally:
+            with self._scheduler.mutex:
+                self._hand_on()
 
     def spawn(
         self, function: Callable[..., Awaitable[T]], *args: Any, name: str | None = None
@@ -112,7 +114,7 @@ class Strand:
         place = self._queue_up()
         driven: Any = self._drive(coro, place)  # a generator: all that a task asks of a coroutine
         next(driven)  # from here on, closing it closes `coro`
-        task: Task[T] = Task(scheduler, driven, name or name_of(function), None, None)
+        task: Task[T] = Task(scheduler, driven, name or function)
         scheduler.start(task)  # refused by a closed context, where nobody waits for the place
         return task
 
@@ -132,12 +134,13 @@ class Strand:
         if first is None:
             self._taken = False
             return
-        del self._waiting[first]
-        if isinstance(first, _Place):
+        call = self._waiting.pop(first)
+        if call is not None:
+            self._scheduler.push(call)
+        else:
+            assert isinstance(first, _Place)
             first.granted = True
             first.claim(Cause.READY)  # unless its task is on the way still
-        else:
-            self._scheduler.push(first)
 
     def _drive(
         self, coro: Coroutine[Any, Any, T], place: _Place

@@ -16,6 +16,7 @@ import select
 import socket
 import threading
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -119,6 +120,10 @@ class System:
     def condition(self, lock: LockLike) -> ConditionLike:
         """Return a condition variable over `lock`."""
         return threading.Condition(lock)  # type: ignore[arg-type]  # a Lock of this same system
+
+    def queue(self) -> deque[Any]:
+        """Return a queue whose `append`, `extend` and `popleft` are atomic."""
+        return deque()
 
     def executor(self) -> ThreadPoolExecutor:
         """Return the pool that `to_thread` runs on; the context shuts it down."""

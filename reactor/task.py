@@ -8,13 +8,13 @@ the task, so nothing here touches the task afterwards.
 from __future__ import annotations
 
 from contextvars import ContextVar, copy_context
-from functools import partial
 from inspect import isawaitable
-from types import GeneratorType
+from types import CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from .descriptor import IoOperation
 from .errors import Cause, OperationCancelled, ReactorError
-from .operation import CLAIMED, Operation, Yield
+from .operation import BUDGET, CLAIMED, IDLE, PARKED, Operation, Yield
 from .scope import CancelScope
 from .waitlist import WaitList
 
@@ -27,11 +27,9 @@ T = TypeVar("T")
 
 READY = Cause.READY
 
-# The move of the hot path, looked up in the table once.
+# The moves of the hot path, looked up in the table once.
+_PARK = IDLE.park
 _RESUME = CLAIMED.resume
-
-#: Socket operations that a task may complete inline in one step before others get their turn.
-BUDGET = 32
 
 #: How often in one step a cancelled task may start to wait again before others get their turn.
 _PATIENCE = 16
@@ -46,6 +44,13 @@ class Task(Generic[T]):
 
     Owned by the thread that steps it while it runs; while it is suspended, `operation`,
     `interrupted` and `scope` are guarded by the scheduler's mutex.
+
+    What most tasks never have is made when it is asked for: the scope that the whole task runs in, and
+    the list of those who wait for its end.
+
+    Attributes:
+        root: the scope that the whole task runs in; None while nobody has asked for it.
+        scope: the innermost scope that the task has entered; None as long as `root` is.
     """
 
     __slots__ = (
@@ -53,15 +58,14 @@ class Task(Generic[T]):
         "_coro",
         "_error",
         "_joiners",
+        "_named",
         "_on_done",
         "_result",
-        "_resume",
         "_run",
-        "cancelled",
+        "_send",
         "credit",
         "done",
         "interrupted",
-        "name",
         "operation",
         "root",
         "scheduler",
@@ -72,17 +76,16 @@ class Task(Generic[T]):
         self,
         scheduler: Scheduler,
         coro: Coroutine[Any, Any, T],
-        name: str,
-        parent: CancelScope | None,
-        on_done: Callable[[Task[Any]], None] | None,
+        named: object,
+        parent: CancelScope | None = None,
+        on_done: Callable[[Task[Any]], None] | None = None,
     ) -> None:
         self.scheduler = scheduler
-        self.name = name
+        self._named = named  # its name, or the function that it is named after
         self._coro = coro
         context = copy_context()
-        run: Any = context.run  # typeshed's ParamSpec does not see through `partial`
-        self._run = run
-        self._resume = partial(run, coro.send, None)
+        self._run: Any = context.run
+        self._send = coro.send
         context.run(running_task.set, self)
         # The operation that the task is suspended in, None while it runs or before it starts.
         self.operation: Operation | None = None
@@ -90,20 +93,32 @@ class Task(Generic[T]):
         # True while the innermost scope is cancelled: the next suspension raises instead.
         self.interrupted = False
         self.done = False
-        self.cancelled = False
         self._result: T | None = None
         self._error: BaseException | None = None
-        self._joiners = WaitList(scheduler, f"task {name}")
+        self._joiners: WaitList | None = None
         self._on_done = on_done
-        self.root: CancelScope
-        self.scope: CancelScope
-        CancelScope._for_task(self, parent)
+        self.root: CancelScope | None = None
+        self.scope: CancelScope | None = None
+        if parent is not None:
+            with scheduler.mutex:
+                self.own_scope().put_below(parent)
 
     def __repr__(self) -> str:
         state = "cancelled" if self.cancelled else "done" if self.done else "running"
         return f"<Task {self.name} {state}>"
 
     # -- For users
+
+    @property
+    def name(self) -> str:
+        """What it is called: by who spawned it, or as its function."""
+        named = self._named
+        return named if isinstance(named, str) else name_of(named)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it ended with an `OperationCancelled` that nobody absorbed."""
+        return isinstance(self._error, OperationCancelled)
 
     def cancel(self) -> bool:
         """Cancel the task, from any thread: what it waits for ends with `OperationCancelled`.
@@ -116,7 +131,9 @@ class Task(Generic[T]):
         """
         if self.done:
             return False
-        self.root.cancel()
+        with self.scheduler.mutex:
+            root = self.own_scope()
+        root.cancel()
         return True
 
     def result(self) -> T:
@@ -144,7 +161,11 @@ class Task(Generic[T]):
 
     def __await__(self) -> Generator[Operation, None, T]:
         """Wait until the task is done; the value is `result()`."""
-        yield from self._joiners.wait_until(lambda: self.done)  # pyright: ignore[reportGeneralTypeIssues]
+        with self.scheduler.mutex:
+            joiners = self._joiners
+            if joiners is None:
+                joiners = self._joiners = WaitList(self.scheduler, f"task {self.name}")
+        yield from joiners.wait_until(lambda: self.done)  # pyright: ignore[reportGeneralTypeIssues]
         if self.cancelled:
             error = self._error
             raise OperationCancelled(
@@ -154,9 +175,19 @@ class Task(Generic[T]):
 
     # -- For the scheduler
 
+    def own_scope(self) -> CancelScope:
+        """Return the scope that the whole task runs in. The mutex is held."""
+        root = self.root
+        if root is None:
+            root = self.root = self.scope = CancelScope.of_task(self)
+        return root
+
+    def _reason(self) -> Cause:
+        """Return why the task is interrupted. The mutex is held."""
+        return Cause.CLOSE if self.scope is None else self.scope.reason()
+
     def step(self) -> None:
         """Run the coroutine until it has to wait or ends; called by exactly one thread at a time."""
-        scheduler = self.scheduler
         error: BaseException | None = None
         op = self.operation
         if op is not None:
@@ -164,35 +195,51 @@ class Task(Generic[T]):
             if op.state is CLAIMED:
                 op.state = _RESUME
             else:
-                with scheduler.mutex:  # DEFERRED: it may be claimed yet, until here
+                with self.scheduler.mutex:  # DEFERRED: it may be claimed yet, until here
                     op.state = op.state.resume
             if op.cause is not READY:
                 error = OperationCancelled(op.cause, scoped=op.scoped)
-        self.credit = 0 if self.interrupted else BUDGET
-        mutex = scheduler.mutex
         refusals = 0
+        run = self._run
         while True:
             try:
-                op = self._resume() if error is None else self._run(self._coro.throw, error)
+                op = run(self._send, None) if error is None else run(self._coro.throw, error)
             except StopIteration as stop:
                 self._finish(stop.value, None)
                 return
             except BaseException as exc:  # noqa: BLE001 - _finish decides where it surfaces
                 self._finish(None, exc)
                 return
+            if op.__class__ is IoOperation:
+                # Without the mutex, as nearly always nobody else is interested: from `op.state` on the
+                # operation is parked, and another thread may claim it and have the task. Whoever has
+                # news for it (readiness, a cancel, a scope) tells it first and then looks whether
+                # it is parked, so news from before that are seen here.
+                slot = op.slot
+                if slot.watched and op.state is IDLE:
+                    credit = self.credit
+                    self.operation = op
+                    op.task = self
+                    self.credit = BUDGET
+                    op.state = _PARK
+                    if slot.edges == slot.seen and op.late is None and not self.interrupted:
+                        return
+                    if not self._take_back(op, credit):
+                        return
             # Not `with`, which costs three times as much as the lock itself.
+            mutex = self.scheduler.mutex
             mutex.acquire()
             try:
                 if self.interrupted:
                     self.credit = 0
                     if refusals < _PATIENCE:
                         refusals += 1
-                        error = OperationCancelled(self.scope.reason(), scoped=True)
+                        error = OperationCancelled(self._reason(), scoped=True)
                         continue
                     # It catches the cancellation and waits again, over and over: let others run.
                     self.operation = op = Yield()
                     op.scoped = True
-                    op.defer(self, self.scope.reason())
+                    op.defer(self, self._reason())
                     return
                 # First, since parking may put the task on the queue, and from there another thread
                 # takes it without the mutex.
@@ -211,27 +258,49 @@ class Task(Generic[T]):
             finally:
                 mutex.release()
 
+    def _take_back(self, op: IoOperation, credit: int) -> bool:
+        """Claim `op`, which this task has just parked; False when somebody else has claimed it.
+
+        It may have been claimed, resumed and parked again meanwhile, by another thread: that makes no
+        difference, since whoever claims it has the task.
+        """
+        with self.scheduler.mutex:
+            if op.state is not PARKED or op.task is not self:
+                return False
+            op.state = PARKED.claim.resume
+            self.operation = None
+            self.credit = 0 if self.interrupted else credit
+            return True
+
     def _finish(self, result: T | None, error: BaseException | None) -> None:
         scheduler = self.scheduler
         self._result = result
         self._error = error
-        self.cancelled = isinstance(error, OperationCancelled)
-        # A failing task must not keep its own frames alive through the scope it owns.
-        with scheduler.mutex:
+        on_done = self._on_done
+        heard = on_done is not None
+        mutex = scheduler.mutex
+        mutex.acquire()  # not `with`: see `step`
+        try:
             self.done = True
-            self.root._detach()
-            heard = self._joiners.wake_all() > 0 or self._on_done is not None
+            if self.root is not None:
+                # A failing task must not keep its own frames alive through the scope it owns.
+                self.root._detach()
+            if self._joiners is not None and self._joiners.wake_all():
+                heard = True
             scheduler.tasks.pop(self, None)
             scheduler.finish_work()
-        if self._on_done is not None:
-            self._on_done(self)
-        elif error is not None and not self.cancelled and not heard:
+        finally:
+            mutex.release()
+        if on_done is not None:
+            on_done(self)
+        elif error is not None and not heard and not self.cancelled:
             raise error
 
     def refuse(self) -> None:
         """Undo the making of the task: it was not started, and its coroutine never runs."""
-        with self.scheduler.mutex:
-            self.root._detach()
+        if self.root is not None:
+            with self.scheduler.mutex:
+                self.root._detach()
         self._coro.close()
 
     def abandon(self) -> None:
@@ -268,6 +337,8 @@ def as_coroutine(function: Callable[..., Any], args: tuple[Any, ...]) -> Corouti
     if not callable(function):
         raise TypeError(f"expected an async function and its arguments, got {function!r}")
     made = function(*args)
+    if made.__class__ is CoroutineType:  # first, as it is what nearly everybody gives
+        return made
     if made.__class__ is GeneratorType:
         # A plain generator has a coroutine's methods, and is none unless `types.coroutine` says so.
         drivable = isawaitable(made)

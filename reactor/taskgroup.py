@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .errors import ContextClosedError, OperationCancelled, ReactorError
 from .scope import CancelScope
-from .task import Task, as_coroutine, current_task, name_of
+from .task import Task, as_coroutine, current_task
 from .waitlist import WaitList
 
 if TYPE_CHECKING:
@@ -59,9 +59,7 @@ class TaskGroup:
         scheduler = parent.scheduler
         scheduler.check_open()
         coro = as_coroutine(function, args)
-        task: Task[T] = Task(
-            scheduler, coro, name or name_of(function), self._scope, self._child_done
-        )
+        task: Task[T] = Task(scheduler, coro, name or function, self._scope, self._child_done)
         with scheduler.mutex:
             self._children[task] = None
         try:

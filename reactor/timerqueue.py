@@ -14,23 +14,26 @@ from __future__ import annotations
 
 import heapq
 import math
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+_INFINITY = math.inf
+_push = heapq.heappush
 
 #: Below this many cancelled entries a rebuild is not worth its while.
 _MIN_GARBAGE = 64
 
 
 class TimerEntry:
-    """One armed deadline; `action` is None once it has fired or was cancelled."""
+    """One armed deadline; `action` is None once it has fired or was cancelled.
+
+    What the action is, is for who takes it out.
+    """
 
     __slots__ = ("action", "deadline")
 
-    def __init__(self, deadline: float, action: Callable[[], object]) -> None:
+    def __init__(self, deadline: float, action: Any) -> None:
         self.deadline = deadline
-        self.action: Callable[[], object] | None = action
+        self.action: Any = action
 
 
 class TimerQueue:
@@ -53,21 +56,26 @@ class TimerQueue:
         """Return how many cancelled entries the heap still holds."""
         return self._garbage
 
-    def add(self, deadline: float, action: Callable[[], object]) -> TimerEntry:
+    def add(self, deadline: float, action: Any) -> TimerEntry:
         """Arm `action` for `deadline`.
 
         Raises:
             ValueError: the deadline is not a number.
         """
-        if math.isnan(deadline):
-            raise ValueError("a deadline must be a number of seconds, not NaN")
         entry = TimerEntry(deadline, action)
-        if deadline == math.inf:
+        self.put(entry)
+        return entry
+
+    def put(self, entry: TimerEntry) -> None:
+        """Arm an entry that has been made; raises as `add`."""
+        deadline = entry.deadline
+        if deadline < _INFINITY:
+            self._sequence = sequence = self._sequence + 1
+            _push(self.heap, (deadline, sequence, entry))
+        elif deadline == _INFINITY:
             self._infinite += 1
         else:
-            self._sequence += 1
-            heapq.heappush(self.heap, (deadline, self._sequence, entry))
-        return entry
+            raise ValueError("a deadline must be a number of seconds, not NaN")
 
     def cancel(self, entry: TimerEntry) -> bool:
         """Disarm `entry`; False when it had fired or been cancelled before."""
@@ -78,7 +86,8 @@ class TimerQueue:
             self._infinite = max(0, self._infinite - 1)  # 0 after `clear`
             return True
         self._garbage += 1
-        self._sweep()
+        if self._garbage > _MIN_GARBAGE:
+            self._sweep()
         return True
 
     def _sweep(self) -> None:
@@ -99,9 +108,9 @@ class TimerQueue:
             self._garbage -= 1
         return math.inf
 
-    def pop_due(self, now: float) -> list[Callable[[], object]]:
+    def pop_due(self, now: float) -> list[Any]:
         """Take out what is due at `now`, in deadline order, equal deadlines in FIFO order."""
-        due: list[Callable[[], object]] = []
+        due: list[Any] = []
         while self.next_deadline() <= now and self.heap:  # a deadline of infinity never comes
             entry = heapq.heappop(self.heap)[2]
             assert entry.action is not None

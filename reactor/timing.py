@@ -10,14 +10,14 @@ from .errors import Cause, OperationCancelled
 from .local import current_context
 from .operation import Operation, Yield
 from .task import current_task
+from .timerqueue import TimerEntry
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from .context import IoContext
-    from .scheduler import Scheduler
+    from .scheduler import Call, Scheduler
     from .task import Task
-    from .timerqueue import TimerEntry
 
 
 class TimerWait(Operation):
@@ -56,6 +56,43 @@ class TimerWait(Operation):
         if self.deadline == math.inf:
             return "a timer that never fires"
         return f"a timer due in {self.deadline - self._scheduler.now():.3f} s"
+
+
+class TimedCall(TimerEntry):
+    """A call that `IoContext.call_at` or `call_later` has put off.
+
+    Attributes:
+        deadline: when it is due, in seconds on the clock of the context.
+        action: the call as the queue takes it; None once it was queued or cancelled.
+    """
+
+    __slots__ = ("_scheduler",)
+
+    def __init__(self, scheduler: Scheduler, deadline: float, call: Call) -> None:
+        self.deadline = deadline  # without super(): it costs as much as the rest
+        self.action = call
+        self._scheduler = scheduler
+
+    def cancel(self) -> bool:
+        """Let the call not happen, from any thread; O(1).
+
+        Returns:
+            False when it was due already, and has been queued or made, or was cancelled before.
+        """
+        scheduler = self._scheduler
+        mutex = scheduler.mutex
+        mutex.acquire()  # not `with`: see `Task.step`
+        try:
+            if not scheduler.timers.cancel(self):
+                return False
+            scheduler.finish_work()
+            return True
+        finally:
+            mutex.release()
+
+    def __repr__(self) -> str:
+        state = "over" if self.action is None else f"due at {self.deadline:.3f}"
+        return f"<TimedCall {state}>"
 
 
 class Timer:

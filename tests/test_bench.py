@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bench import churn
+from bench import churn, loop_worker
 from harness import schema
 from reactor import backends
 
@@ -91,9 +93,76 @@ def test_a_leak_is_told(change, word):
 
 
 @pytest.mark.parametrize(
-    "args", [("echo", "--servers", "warp"), ("churn", "--count", "3"), ("sing",)]
+    "args",
+    [
+        ("echo", "--servers", "warp"),
+        ("churn", "--count", "3"),
+        ("loops", "--suites", "warp"),
+        ("loops", "--loops", "warp"),
+        ("sing",),
+    ],
 )
 def test_a_wrong_use_exits_2(args):
     done = bench(*args)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+def test_loops_are_measured_side_by_side(tmp_path):
+    """Every loop in every round of the suites that it has; the rest is said."""
+    done = bench(
+        *("loops", "--rounds", 2, "--seconds", 0.02, "--loops", "reactor,asyncio,trio"),
+        *("--json", tmp_path / "loops.json"),
+    )
+    assert done.returncode == 0, done.stderr
+    data = json.loads((tmp_path / "loops.json").read_text())
+    schema.published("bench-1", complete=True)(data)
+    assert set(data["loops"]) == set(loop_worker.SUITES)
+    for suite, loops in data["loops"].items():
+        assert suite in done.stdout
+        assert {"reactor", "asyncio"} <= set(loops)
+        for summary in loops.values():
+            assert len(summary["rates"]) == 2
+            assert min(summary["rates"]) > 0
+        assert loops["asyncio"]["to_asyncio"] == 1.0
+    if "trio" in data["missing"]:
+        assert "trio is left out: trio is not installed" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["reactor", "asyncio"])
+@pytest.mark.parametrize("suite", loop_worker.SUITES)
+def test_a_suite_does_what_it_counts(suite, name, monkeypatch):
+    """What is counted has been made, or, of what is taken back, has not."""
+    made = itertools.count()
+
+    async def spawned():
+        next(made)
+
+    monkeypatch.setattr(loop_worker, "nothing", made.__next__)
+    monkeypatch.setattr(loop_worker, "anothing", spawned)
+    monkeypatch.setattr(loop_worker, "BATCH", 10)
+    monkeypatch.setattr(loop_worker, "PENDING", 50)
+    library: Any = loop_worker.LIBRARIES[name]()
+    meter = loop_worker.Meter(0.01)
+    loop_worker.SUITES[suite][0](library, meter)
+    result = meter.result()
+    assert result["operations"] >= 10
+    assert result["seconds"] >= 0.01
+    counted = result["operations"] if suite in {"post", "post-threads", "spawn"} else 0
+    # Of tasks, the last batch may be left to the next turn, which there is none of.
+    assert counted - 10 <= next(made) <= counted + 10
+    if name == "asyncio":
+        library._loop.close()
+    else:
+        library._context.close()
+
+
+def test_a_library_that_is_not_installed_is_left_out(monkeypatch, capsys):
+    class Absent(loop_worker.Library):
+        def open(self):
+            raise ImportError("no", name="absent")
+
+    monkeypatch.setitem(loop_worker.LIBRARIES, "absent", Absent)
+    monkeypatch.setattr(sys, "stdin", ["what\n"])
+    loop_worker.main("absent")
+    assert json.loads(capsys.readouterr().out) == "absent is not installed"

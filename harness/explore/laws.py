@@ -46,7 +46,11 @@ RACES = (
     Race("close, readiness in the same batch", 5, ("close-vs-readiness-in-one-batch",)),
     Race("close, readiness on its way", 5, ("close-vs-readiness",)),
     Race("close, park", 5, ("close-vs-park", "close-vs-call")),
-    Race("readiness, park", 2, ("readiness-vs-park", "edge-during-an-empty-call")),
+    Race(
+        "readiness, park",
+        2,
+        ("readiness-vs-park", "edge-during-an-empty-call", "park-without-mutex"),
+    ),
     Race(
         "two readiness events, one operation",
         1,

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 #: and what leads out of the execution.
 IGNORED = frozenset(
     {
-        *("waits", "interrupts", "parks", "parks_ended", "deferrals", "claims", "timers_fired"),
+        *("waits", "interrupts", "readied", "parks_ended", "deferrals", "claims", "timers_fired"),
         *("handlers", "spawned", "retired", "hits", "misses", "partials", "interest_changes"),
         "generation",
-        *("name", "execution", "_execution", "__weakref__"),
+        *("name", "_named", "execution", "_execution", "__weakref__"),
     }
 )
 

@@ -28,25 +28,25 @@ from reactor.waitlist import WaitList
 from .control import Active, Execution
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 #: Attributes that hold a value, and those that hold a container, of every class with shared state.
 TRACKED: dict[type, tuple[str, str]] = {
     Scheduler: (
-        "closing closed waits interrupts parks_ended deferrals timers_fired handlers spawned",
+        "closing closed waits interrupts readied parks_ended deferrals timers_fired handlers spawned",
         "tasks descriptors claims retired _inside",
     ),
-    SignalState: ("idle leader runners signalled stopped work", ""),
+    SignalState: ("asleep idle leader runners signalled stopped work", ""),
     TimerQueue: ("_sequence _garbage _infinite", "heap"),
     TimerEntry: ("action", ""),
     Descriptor: ("registered closed gone", ""),
     Slot: (
-        "calling closed edges seen exact hits misses parks partials op watched",
+        "calling closed edges seen exact hits misses partials op watched",
         "",
     ),
     Operation: ("cause scoped state task", ""),
     IoOperation: ("late", ""),
-    Task: ("operation credit interrupted done cancelled scope _result _error", ""),
+    Task: ("operation credit interrupted done root scope _joiners _result _error", ""),
     CancelScope: ("_task cancel_called parent _cause _deadline _entry", "_children"),
     TimerWait: ("_entry", ""),
     Timer: ("_deadline", "_waits"),
@@ -124,6 +124,11 @@ class TrackedQueue(deque[Any]):
         """As `deque.append`."""
         self._execution.step("queue", True, "queue.append")
         super().append(item)
+
+    def extend(self, items: Iterable[Any], /) -> None:
+        """As `deque.extend`."""
+        self._execution.step("queue", True, "queue.extend")
+        super().extend(items)
 
     def popleft(self) -> Any:
         """As `deque.popleft`."""

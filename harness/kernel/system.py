@@ -18,9 +18,10 @@ from .pollers.epoll import Epoll
 from .pollers.kqueue import Kevent, Kqueue
 from .pollers.level import Poll, select
 from .sockets import SimulatedSocket, socketpair
-from .threads import VirtualCondition, VirtualExecutor, VirtualLock
+from .threads import VirtualCondition, VirtualExecutor, VirtualLock, VirtualQueue
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Iterable
     from concurrent.futures import ThreadPoolExecutor
 
@@ -65,6 +66,10 @@ class SimulatedSystem(System):
         """Return a condition over `lock`."""
         assert isinstance(lock, VirtualLock)
         return VirtualCondition(self.kernel, lock)
+
+    def queue(self) -> deque[Any]:
+        """Return a queue of virtual threads."""
+        return VirtualQueue(self.kernel.baton)
 
     def executor(self) -> ThreadPoolExecutor:
         """Return a pool of virtual threads."""

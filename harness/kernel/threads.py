@@ -13,6 +13,7 @@ import contextlib
 import math
 import os
 import threading
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -316,6 +317,19 @@ class Baton:
             thread.doomed = message
             thread.ready = None
         return self.threads[0]
+
+
+class VirtualQueue(deque[Any]):
+    """A queue between threads under the baton; who appends to it may have to let others go on."""
+
+    def __init__(self, baton: Baton) -> None:
+        super().__init__()
+        self._baton = baton
+
+    def append(self, item: Any, /) -> None:
+        """As `deque.append`."""
+        super().append(item)
+        self._baton.step()
 
 
 class VirtualLock:

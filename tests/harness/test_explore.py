@@ -323,7 +323,7 @@ def test_a_level_poller_that_is_not_called_back_is_found(monkeypatch):
 
 
 def test_a_second_leader_is_found(monkeypatch):
-    """The reactor turn goes back on the queue before the wait."""
+    """The reactor turn goes back on the queue before the wait, which it then does not let block."""
 
     def lead(self, *, blocking):
         original(self, blocking=blocking)
@@ -338,7 +338,7 @@ def test_a_second_leader_is_found(monkeypatch):
         queues.append(stage.contexts[0].scheduler.queue)
 
     report = explorer.explore(Program("two", "two leaders", setup), limit=2000)
-    assert report.violations[0].kind in {"two leaders", "exception"}
+    assert report.violations[0].kind in {"two leaders", "exception", "endless"}
 
 
 # -- What it says

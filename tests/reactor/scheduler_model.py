@@ -157,11 +157,11 @@ class World:
 
     def work(self) -> int:
         """Return how much work there is for certain."""
-        return (
-            sum(bool(call.posted) and not call.done for call in self.calls)
-            + sum(job.spawned and not job.ends for job in self.jobs)
-            + len(self.guards)
-        )
+        return sum(bool(call.posted) and not call.done for call in self.calls) + self.counted()
+
+    def counted(self) -> int:
+        """Return how much of it the signal state counts: all but posted calls."""
+        return sum(job.spawned and not job.ends for job in self.jobs) + len(self.guards)
 
     def fail(self, kind: str, detail: str) -> None:
         """Something is not as it should be."""

@@ -16,8 +16,7 @@ from harness.peer import Peer, check_pattern, linger_zero, pattern, tiny_buffers
 from reactor import BusyError, CancelScope, Cause, ClosedError, OperationCancelled
 from reactor.descriptor import READ, STICKY, WRITE, deliver
 from reactor.dispatch import perform
-from reactor.operation import DEFERRED, IDLE
-from reactor.task import BUDGET
+from reactor.operation import BUDGET, DEFERRED, IDLE
 from tests.reactor.places import (
     arrived,
     both_kinds,

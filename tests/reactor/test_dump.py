@@ -205,7 +205,7 @@ def test_the_queue_and_the_work_are_counted(context):
     with context.work_guard():
         data = plain(context)
         assert data["queued"] == 4, "three calls and the reactor turn"
-        assert data["signal"]["work"] == 4
+        assert data["signal"]["work"] == 1, "the guard: calls on the queue speak for themselves"
         context.stop()
         assert plain(context)["signal"]["stopped"] is True
     context.restart()
@@ -500,7 +500,7 @@ def test_interrupts_are_writes_of_the_waker(spec):
 
 def test_an_operation_that_lets_others_go_first_is_a_deferral_and_no_hit(context):
     """So every socket operation is a hit, a deferral, or was parked."""
-    count = reactor.task.BUDGET + 5
+    count = reactor.operation.BUDGET + 5
 
     async def main():
         left, right = StreamSocket.pair()

@@ -181,6 +181,8 @@ class SignalMachine(RuleBasedStateMachine):
             "runners": len(self.awake) + len(self.asleep) + (self.leader is not None),
             "work": len(self.work),
         }
+        assert self.signal.asleep is self._reachable() or len(self.asleep) > len(self.owed)
+        assert self.signal.busy == len(self.awake)
 
 
 TestSignalMachine = SignalMachine.TestCase

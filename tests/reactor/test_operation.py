@@ -45,7 +45,7 @@ def task():
     """As much of a task and its scheduler as an operation touches."""
     queue: deque[Any] = deque()
     scheduler = SimpleNamespace(queue=queue, push=queue.append, claims=dict.fromkeys(Cause, 0))
-    return SimpleNamespace(scheduler=scheduler)
+    return SimpleNamespace(scheduler=scheduler, interrupted=False, credit=0)
 
 
 # -- The table

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 from collections import deque
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,8 +21,8 @@ from reactor import (
     Timer,
     current_context,
 )
+from reactor.operation import BUDGET
 from reactor.scheduler import MAX_WAIT
-from reactor.task import BUDGET
 from tests.reactor.scheduling import (
     WatchedWait,
     Worker,
@@ -274,8 +275,7 @@ def test_many_posts_while_the_leader_sleeps_are_one_interrupt(context):
         waits.blocking.wait()
         with context.scheduler.mutex:  # the leader cannot come back before all are queued
             for _ in range(10):
-                context.scheduler.signal.add_work()
-                context.scheduler.push(lambda: None)
+                context.scheduler.push((copy_context(), list, ()))
         waits.blocking.wait()
         assert context.counters().interrupts == 1
     assert runner.end() == 10

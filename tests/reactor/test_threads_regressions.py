@@ -14,8 +14,8 @@ import pytest
 
 import reactor
 from reactor import IoContext, OperationCancelled, System
-from reactor.operation import IDLE
-from reactor.task import _PATIENCE, BUDGET
+from reactor.operation import BUDGET, IDLE
+from reactor.task import _PATIENCE
 
 from .scheduling import SPECS, guarded
 

@@ -91,6 +91,18 @@
               metric("Processor time in the kernel for a round trip", "system_us"),
             ]
           : null,
+        Object.entries(report.loops || {}).map(([suite, loops]) => {
+          const rows = Object.entries(loops).sort((a, b) => b[1].rate - a[1].rate);
+          return [
+            h("h2", null, `Loops: ${suite}`),
+            h("h3", null, "Operations in a second"),
+            plot(
+              `Operations in a second of ${suite}`,
+              rows.map(([name, one]) => [name, one.rates, one.rate]),
+              rate,
+            ),
+          ];
+        }),
         backends.length
           ? [
               h("h2", null, `Churn of ${board.counted(report.count, "connection")}`),

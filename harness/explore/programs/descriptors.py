@@ -216,6 +216,42 @@ def edge_during_an_empty_call(stage: Stage, backend: str) -> None:
     stage.rests(context)
 
 
+@program("cancel", "scope", "close", "data", "scope*2", "data*2")
+def park_without_mutex(stage: Stage, news: str) -> None:
+    """A receive parks on a descriptor that is watched already, beside news for it."""
+    context = stage.context()
+    sock, remote = stage.socket(context)
+    with context.scheduler.mutex:
+        sock._descriptor.register()  # by an earlier receive, which left nothing
+    sock._descriptor.read.seen = sock._descriptor.read.edges
+    task = context.spawn(stage.say, "recv", sock.recv, 10)
+    operation = sock._descriptor.read.op
+
+    def cancel() -> None:
+        sock.cancel()
+        remote.arrive(b"x")  # a cancel before the receive says nothing of it
+
+    tell: dict[str, Callable[[], object]] = {
+        "cancel": cancel,
+        "scope": task.cancel,
+        "close": sock.close,
+        "data": functools.partial(remote.arrive, b"x"),
+    }
+    stage.run(context)
+    stage.thread(news, tell[news])
+
+    def check() -> None:
+        ends = {"close": ("cancelled by close", "ClosedError"), "scope": ("cancelled by cancel",)}
+        said = stage.ended("recv", *ends.get(news, ("b'x'", "cancelled by cancel")))
+        # That data ended the wait, of an operation which had been told of the cancel before it.
+        lost = said == "b'x'" and operation.late is not None and context.scheduler.readied
+        if stage.runners == 1:  # others may take in the data before this one has looked again
+            stage.expect(not lost, "lost cancel", "it waited on although it had been cancelled")
+
+    stage.check(check)
+    stage.rests(context)
+
+
 @program()
 def interest_vs_level_wait(stage: Stage) -> None:
     """A receive parks while another thread is in a level-triggered wait, which must hear of it."""

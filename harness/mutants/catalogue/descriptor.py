@@ -105,7 +105,7 @@ MUTANTS = (
         "the-budget-never-ends",
         AREA,
         "accept.fairness: tornado f16aa39c, libuv 6c692ad1c",
-        (Edit("task.py", "BUDGET = 32", "BUDGET = 1 << 40"),),
+        (Edit("operation.py", "BUDGET = 32", "BUDGET = 1 << 40"),),
         (scenario("accept.fairness"), scenario("cancel.inline-completion")),
     ),
 )

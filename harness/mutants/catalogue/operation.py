@@ -42,9 +42,8 @@ MUTANTS = (
                 """
                 if self.late is None:
                     self.late = cause
-                return 0
                 """,
-                "return 0",
+                "",
             ),
         ),
         (scenario("cancel.false-readiness"),),

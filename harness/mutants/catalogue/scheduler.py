@@ -103,15 +103,9 @@ MUTANTS = (
         "wake.self-post: libtorrent#757, posted handlers run in the order of posting",
         (
             Edit(
-                "scheduler.py",
-                """
-                self.queue.append(item)
-                self.wake()
-                """,
-                """
-                self.queue.appendleft(item)
-                self.wake()
-                """,
+                "context.py",
+                "scheduler.queue.append(bind(function, args))",
+                "scheduler.queue.appendleft(bind(function, args))",
             ),
         ),
         (scenario("wake.self-post"), test("reactor/test_scheduler.py")),
@@ -131,5 +125,18 @@ MUTANTS = (
             ),
         ),
         (test("reactor/test_scheduler.py"),),
+    ),
+    Mutant(
+        "a-handler-under-way-is-no-work",
+        AREA,
+        "wake.run-does-not-return-early: corosio 9e22ae2, outstanding work was not counted in time",
+        (
+            Edit(
+                "scheduler.py",
+                "return self.signal.work == 0 and self.signal.busy == 1",
+                "return self.signal.work == 0",
+            ),
+        ),
+        (test("reactor/test_machine_scheduler.py"),),
     ),
 )

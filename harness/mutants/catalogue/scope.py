@@ -13,9 +13,9 @@ MUTANTS = (
         "cancel.pre-cancelled: corosio 5c1194c, 4a739fc, the call was made before the token was read",
         (
             Edit(
-                "task.py",
-                "self.credit = 0 if self.interrupted else BUDGET",
-                "self.credit = BUDGET",
+                "operation.py",
+                "task.credit = 0 if task.interrupted else BUDGET",
+                "task.credit = BUDGET",
             ),
             Edit("task.py", "self.credit = 0", "pass"),
             Edit(
@@ -50,10 +50,11 @@ MUTANTS = (
             Edit(
                 "scope.py",
                 """
-                self._disarm(task)
-                self._detach()
+                if self._entry is not None:
+                    self._disarm(task)
+                parent = self.parent
                 """,
-                "self._detach()",
+                "parent = self.parent",
             ),
         ),
         (test("reactor/test_scope.py"),),
@@ -85,8 +86,12 @@ MUTANTS = (
         (
             Edit(
                 "scope.py",
-                "self._refresh(task)  # it may have been a shield",
-                "task.interrupted = self.parent.reached()",
+                """
+                if self._shield or task.interrupted:
+                    self._refresh(task)
+                outer = task.interrupted
+                """,
+                "task.interrupted = outer = parent.reached()",
             ),
         ),
         (simulated("epoll", "linux"), test("reactor/test_scope.py")),
@@ -97,22 +102,18 @@ MUTANTS = (
         "cancel.task-group: found by a generated program with two threads",
         (
             Edit(
-                "scope.py",
+                "task.py",
                 """
-                task.root = task.scope = scope
-                if parent is not None:
-                    with task.scheduler.mutex:
-                        scope.parent = parent
-                        parent._children[scope] = None
-                        task.interrupted = scope.reached()
+                with scheduler.mutex:
+                    self.own_scope().put_below(parent)
                 """,
                 """
-                if parent is not None:
-                    with task.scheduler.mutex:
-                        scope.parent = parent
-                        parent._children[scope] = None
-                        task.interrupted = scope.reached()
-                task.root = task.scope = scope
+                scope = CancelScope.of_task(self)
+                with scheduler.mutex:
+                    scope.parent = parent
+                    parent._children[scope] = None
+                    self.interrupted = scope.reached()
+                self.root = self.scope = scope
                 """,
             ),
         ),

@@ -51,6 +51,7 @@ MUTANTS = (
                 """
                 if self.leader is WAITING:
                     self.leader = WAITING.interrupt
+                    self._tell()
                     return Wake.LEADER
                 """,
                 "",
@@ -78,8 +79,8 @@ MUTANTS = (
         (
             Edit(
                 "scheduler.py",
-                "if deadline < earliest:",
-                "if deadline < earliest and self.signal.leader is ABSENT:",
+                "if self.signal.leader is not ABSENT and entry.deadline < self.timers.next_deadline():",
+                "if self.signal.leader is ABSENT and entry.deadline < self.timers.next_deadline():",
             ),
         ),
         (program("earlier-timer-vs-wait-edge"),),
@@ -134,24 +135,12 @@ MUTANTS = (
         "wake.send-after-close: libuv 37042a5bc (#2231), async_send raced the closing of the loop",
         (
             Edit(
-                "scheduler.py",
+                "context.py",
                 """
-                with self.mutex:
-                    self._check_open()
-                    self.signal.add_work()
-                    self.push(call)
+                with scheduler.mutex:
+                    scheduler.wake()
                 """,
-                """
-                with self.mutex:
-                    self._check_open()
-                    self.signal.add_work()
-                    self.queue.append(call)
-                    wake = self.signal.wake()
-                    if wake is Wake.FOLLOWER:
-                        self._condition.notify()
-                if wake is Wake.LEADER:
-                    self._write_waker()
-                """,
+                "scheduler.wake()",
             ),
         ),
         (program("wake-up-on-its-way-vs-close"),),
@@ -162,67 +151,22 @@ MUTANTS = (
         "wake.post-from-thread: libuv#50, the loop cleared `pending` after it had looked",
         (
             Edit(
-                "scheduler.py",
+                "context.py",
                 """
-                with self.mutex:
-                    self._check_open()
-                    self.signal.add_work()
-                    self.push(call)
+                scheduler.queue.append(bind(function, args))
+                if scheduler.signal.asleep:  # after the append: see `SignalState`
+                    with scheduler.mutex:
+                        scheduler.wake()
                 """,
                 """
-                with self.mutex:
-                    self._check_open()
-                    self.signal.add_work()
-                    wake = self.signal.wake()
-                    if wake is Wake.FOLLOWER:
-                        self._condition.notify()
-                    elif wake is Wake.LEADER:
-                        self._write_waker()
-                self.queue.append(call)
+                if scheduler.signal.asleep:
+                    with scheduler.mutex:
+                        scheduler.wake()
+                scheduler.queue.append(bind(function, args))
                 """,
             ),
         ),
         (program("post-vs-sleep-edge"),),
-    ),
-    Mutant(
-        "work-is-counted-without-the-mutex",
-        AREA,
-        "wake.run-does-not-return-early: corosio 9e22ae2, outstanding work was not counted in time",
-        (
-            Edit(
-                "scheduler.py",
-                """
-                with self.mutex:
-                    self._check_open()
-                    self.signal.add_work()
-                    self.push(call)
-                """,
-                """
-                self.signal.add_work()
-                with self.mutex:
-                    self._check_open()
-                    self.push(call)
-                """,
-            ),
-        ),
-        (program("post-post-leader"),),
-    ),
-    Mutant(
-        "a-follower-does-not-look-again",
-        AREA,
-        "wake.post-from-thread: zeek/zeek#761, a wake-up between the look and the sleep is missed",
-        (
-            Edit(
-                "scheduler.py",
-                """
-                if self.queue:
-                    return True
-                signal = self.signal
-                """,
-                "signal = self.signal",
-            ),
-        ),
-        (program("run-one-leads-and-leaves"),),
     ),
     Mutant(
         "the-leader-looks-at-the-queue-too-early",
@@ -232,27 +176,10 @@ MUTANTS = (
             Edit(
                 "scheduler.py",
                 """
-                backend = self.backend
-                with self.mutex:
-                    self.handlers += ran
+                if timeout != 0.0 and self.queue:
+                    timeout = 0.0  # from somebody who did not see that this thread is going to wait
                 """,
-                """
-                backend = self.backend
-                empty = not self.queue
-                with self.mutex:
-                    self.handlers += ran
-                """,
-            ),
-            Edit(
-                "scheduler.py",
-                """
-                if not self.queue:
-                    if signal.work == 0 and block:
-                """,
-                """
-                if empty:
-                    if signal.work == 0 and block:
-                """,
+                "",
             ),
         ),
         (program("post-vs-sleep-edge"),),
@@ -370,18 +297,14 @@ MUTANTS = (
         (program("stop-vs-two-runners"),),
     ),
     Mutant(
-        "a-handler-that-raises-stays-counted",
+        "the-last-handler-tells-nobody",
         AREA,
         "wake.exception-keeps-batch: corosio PR 207, exception-safe task_cleanup",
         (
             Edit(
                 "scheduler.py",
-                """
-                self.signal.leave()
-                if finished:
-                    self.finish_work(finished)
-                """,
-                "self.signal.leave()",
+                "if self.closing or self.signal.work == 0:",
+                "if self.closing:",
             ),
         ),
         (program("handler-raises-with-work-queued"),),
@@ -488,7 +411,7 @@ MUTANTS = (
             Edit(
                 "task.py",
                 """
-                with scheduler.mutex:  # DEFERRED: it may be claimed yet, until here
+                with self.scheduler.mutex:  # DEFERRED: it may be claimed yet, until here
                     op.state = op.state.resume
                 """,
                 "op.state = op.state.resume",
@@ -596,16 +519,9 @@ MUTANTS = (
                 "if descriptor.closed:",
             ),
             Edit(
-                "descriptor.py",
-                """
-                    not slot.watched
-                    or self.late is not None
-                    or slot.edges != slot.seen
-                """,
-                """
-                    not slot.watched
-                    or slot.edges != slot.seen
-                """,
+                "task.py",
+                "if slot.edges == slot.seen and op.late is None and not self.interrupted:",
+                "if slot.edges == slot.seen and not self.interrupted:",
             ),
         ),
         (program("cancel-vs-stolen-data"),),
@@ -633,12 +549,8 @@ MUTANTS = (
         (
             Edit(
                 "scheduler.py",
-                """
-                if self.closing:
-                    self._condition.notify_all()  # `close` waits for the last one to leave
-                elif self.queue:
-                """,
-                "if self.queue and not self.closing:",
+                "if self.closing or self.signal.work == 0:",
+                "if self.signal.work == 0 and not self.closing:",
             ),
         ),
         (program("close-vs-run-and-post"),),
@@ -703,5 +615,94 @@ MUTANTS = (
             ),
         ),
         (program("cancel-vs-deferred-receive"),),
+    ),
+    Mutant(
+        "a-park-does-not-look-again-for-readiness",
+        AREA,
+        "partial.false-readiness: this project's own, parking without the mutex",
+        (
+            Edit(
+                "task.py",
+                "if slot.edges == slot.seen and op.late is None and not self.interrupted:",
+                "if op.late is None and not self.interrupted:",
+            ),
+        ),
+        (program("edge-during-an-empty-call-edge"),),
+    ),
+    Mutant(
+        "a-park-does-not-look-again-for-its-scope",
+        AREA,
+        "cancel.from-another-thread: this project's own, parking without the mutex",
+        (
+            Edit(
+                "task.py",
+                "if slot.edges == slot.seen and op.late is None and not self.interrupted:",
+                "if slot.edges == slot.seen and op.late is None:",
+            ),
+        ),
+        (program("park-without-mutex-scope"),),
+    ),
+    Mutant(
+        "a-late-cancel-is-told-after-the-look",
+        AREA,
+        "cancel.from-another-thread: this project's own, parking without the mutex",
+        (
+            Edit(
+                "descriptor.py",
+                """
+                # Again, as it may have parked meanwhile, without the mutex: see `Task.step`.
+                return int(self.claim(cause))
+                """,
+                "return 0",
+            ),
+        ),
+        (program("park-without-mutex-cancel"),),
+    ),
+    Mutant(
+        "readiness-is-told-after-the-look",
+        AREA,
+        "partial.false-readiness: this project's own, parking without the mutex",
+        (
+            Edit(
+                "descriptor.py",
+                """
+                slot = descriptor.read
+                op = slot.op
+                if op.state is not PARKED:
+                    slot.edges += 1
+                if op.state is PARKED:
+                    slot.seen = 0
+                    op.state = _CLAIM
+                    push(op.task)
+                """,
+                """
+                slot = descriptor.read
+                op = slot.op
+                if op.state is PARKED:
+                    slot.seen = 0
+                    op.state = _CLAIM
+                    push(op.task)
+                else:
+                    slot.edges += 1
+                """,
+            ),
+        ),
+        (program("edge-during-an-empty-call-edge"),),
+    ),
+    Mutant(
+        "what-has-parked-is-taken-back-unseen",
+        AREA,
+        "cancel.from-another-thread: this project's own, parking without the mutex",
+        (
+            Edit(
+                "task.py",
+                """
+                if op.state is not PARKED or op.task is not self:
+                    return False
+                """,
+                "",
+            ),
+        ),
+        (program("edge-during-an-empty-call-edge"),),
     ),
 )

@@ -11,7 +11,13 @@ MUTANTS = (
         "equal-deadlines-fire-last-first",
         AREA,
         "timer.same-deadline-fifo: trio 0.22 reverses them, asyncio shuffles; libuv fadfeaf6e",
-        (Edit("timerqueue.py", "self._sequence += 1", "self._sequence -= 1"),),
+        (
+            Edit(
+                "timerqueue.py",
+                "self._sequence = sequence = self._sequence + 1",
+                "self._sequence = sequence = self._sequence - 1",
+            ),
+        ),
         (scenario("timer.same-deadline-fifo"),),
     ),
     Mutant(
@@ -158,13 +164,10 @@ MUTANTS = (
             Edit(
                 "timerqueue.py",
                 """
-                if math.isnan(deadline):
+                else:
                     raise ValueError("a deadline must be a number of seconds, not NaN")
                 """,
-                """
-                if math.isnan(deadline):
-                    deadline = 0.0
-                """,
+                "",
             ),
         ),
         (scenario("timer.past-deadline"),),
