@@ -42,7 +42,7 @@ NAME: Final = "merged.json"
 _OTHERS: Final = {
     "reactorlab.mutants/1": "mutants",
     "reactorlab.explored/1": "explored",
-    "reactorlab.bench/1": "bench",
+    "reactorlab.bench/2": "bench",
 }
 
 #: In which files of a folder these are looked for.
@@ -122,7 +122,7 @@ class Collection:
             self.add(Run.from_json(data, place))
             return
         try:
-            schema.published(f"{_OTHERS[name]}-1", complete=True)(data)
+            schema.of(name, complete=True)(data)
         except schema.Mismatch as exc:
             raise RunFileError(f"{place}: {exc}") from None
         self.add_other(data)

@@ -91,6 +91,16 @@ def published(name: str, *, complete: bool) -> Check:
     return checker(json.loads(path(name).read_text(encoding="utf-8")), complete=complete)
 
 
+def of(document: str, *, complete: bool) -> Check:
+    """Return the check of what a document says that it follows.
+
+    Args:
+        document: its `schema`, such as ``reactorlab.run/1``.
+        complete: as for `published`.
+    """
+    return published(document.removeprefix("reactorlab.").replace("/", "-"), complete=complete)
+
+
 def checker(schema: Mapping[str, Any], *, complete: bool = True) -> Check:
     """Make a function that raises `Mismatch` for data that is not as the schema says.
 

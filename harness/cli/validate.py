@@ -31,7 +31,7 @@ def main(options: argparse.Namespace) -> int:
 def _check(data: object, place: str) -> str:
     name = collection.schema_of(data, place)
     try:
-        schema.published(name.removeprefix("reactorlab.").replace("/", "-"), complete=True)(data)
+        schema.of(name, complete=True)(data)
         if name == collection.MERGED:
             for index, run in enumerate(data["runs"]):  # type: ignore[index]
                 _check(run, f"{place}: runs[{index}]")
