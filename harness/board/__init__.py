@@ -41,6 +41,7 @@ _SCRIPTS: Final = (
     "backend.js",
     "pages.js",
     "mutants.js",
+    "plots.js",
     "bench.js",
     "main.js",
 )

@@ -11,6 +11,7 @@ import pytest
 from harness import board, jsonfile
 from harness.collection import Collection
 from harness.model import Status
+from tests.bench import document
 from tests.board import sample
 from tests.harness.test_report_sample import HOSTILE, hostile_run
 
@@ -44,26 +45,7 @@ OTHERS: list[dict[str, Any]] = [
             )
         ],
     },
-    {
-        "schema": "reactorlab.bench/1",
-        "load": "C",
-        "size": 1024,
-        "connections": 16,
-        "servers": {
-            name: {
-                "rate": rate,
-                "spread": 0.1,
-                "rates": [rate - 100, rate],
-                "user_us": 1.5,
-                "system_us": None,
-                "p50_us": 150.0,
-                "p99_us": 300.0,
-                "to_bare": None,
-                "to_uvloop_streams": None,
-            }
-            for name, rate in (("bare", 9000), ("asyncio", 3000))
-        },
-    },
+    document.report(),
     {
         "schema": "reactorlab.mutants/1",
         "version": "1",
@@ -294,7 +276,7 @@ def test_every_page_shows_its_data(browser, address):
             "changes": ["Regressed", BROKEN, "unexpected results went"],
             "mutants": ["✗ survived", "1 of 2 noticed", BROKEN],
             "explorer": ["broken: lost", "a wake-up", "✓ complete"],
-            "bench": ["9,000 /s", "Echo of 1024 bytes", "150.0 µs"],
+            "bench": ["The echo", "1 KiB, 100 connections", "gevent (gevent is not installed)"],
             "query": ["family:cancel", "-col:linux"],
         }.items():
             page = tab.go(f"#/{route}")
@@ -307,6 +289,32 @@ def test_every_page_shows_its_data(browser, address):
         shown = page.inner_text("main")
         for text in ("Failures", "Probes", "Slowest", "waits", "Commit"):
             assert text in shown
+
+
+def test_each_drawing_of_the_benchmarks_has_its_numbers_beside_it(browser, address):
+    with Tab(browser, address) as tab:
+        page = tab.go("#/bench")
+        bars = page.get_by_role("region", name="What must hold")
+        assert bars.locator("tbody tr").count() == len(OTHERS[1]["bars"])
+        assert bars.get_by_text("✗ does not hold").count() == 2
+        assert "10 of 21 hold, 2 do not, 9 were not measured" in page.inner_text("main")
+        # Echo by connections, idle and timers, each with its rate and its processor time.
+        curves = page.locator("svg.curves")
+        assert curves.count() == 6
+        for number in range(curves.count()):
+            drawn = curves.nth(number)
+            label = drawn.get_attribute("aria-label").partition(";")[0]
+            table = page.get_by_role("region", name=f"Numbers: {label}", exact=True)
+            table = table.locator("tbody tr")
+            assert table.count() == drawn.locator("polyline").count() > 1
+        numbers = page.get_by_role("region", name="Numbers: The echo, 1 KiB, 100 connections")
+        assert numbers.locator("tbody tr").count() == 7
+        calls = numbers.locator("[title]").first.get_attribute("title")
+        assert calls == "recvfrom 1.00, sendto 1.00, epoll_wait 0.10"
+        drawn = page.get_by_role("img", name="1 KiB, 100 connections: round trips in a second")
+        ours = drawn.locator("g.reactor")
+        assert ours.locator("circle").count() == document.ROUNDS
+        assert page.get_by_text("✗ fds: 4 before, 5 after").count() == 1
 
 
 def test_the_keyboard_is_enough(browser, address):
