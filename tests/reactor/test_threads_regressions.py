@@ -238,7 +238,7 @@ def test_a_cancel_beside_a_park_leaves_no_budget(spec, cancelled):
     """Law 4: the cancel took the budget, then the park gave a new one, then readiness was first."""
     with guarded(IoContext(spec)) as context:
         left, right = reactor.StreamSocket.pair(context)
-        got = []
+        got: list[Any] = []
 
         async def receive():
             got.append(await left.recv(1))
