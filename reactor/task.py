@@ -199,6 +199,10 @@ class Task(Generic[T]):
                     op.state = op.state.resume
             if op.cause is not READY:
                 error = OperationCancelled(op.cause, scoped=op.scoped)
+        if self.interrupted:
+            # A cancel may have come while it parked: the one took its budget, and then the other
+            # gave it a new one.
+            self.credit = 0
         refusals = 0
         run = self._run
         while True:

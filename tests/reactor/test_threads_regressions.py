@@ -230,3 +230,31 @@ def test_a_dump_does_not_stumble_over_a_task_that_is_just_resumed(spec):
             assert "fleeting: suspended, waits for a timer" in str(context.dump())
         finally:
             context.scheduler.tasks.popitem()
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_cancel_beside_a_park_leaves_no_budget(spec, cancelled):
+    """Law 4: the cancel took the budget, then the park gave a new one, then readiness was first."""
+    with guarded(IoContext(spec)) as context:
+        left, right = reactor.StreamSocket.pair(context)
+        got: list[Any] = []
+
+        async def receive():
+            got.append(await left.recv(1))
+            try:
+                got.append(await left.recv(1))
+            except OperationCancelled:
+                got.append("cancelled")
+
+        task = context.spawn(receive)
+        context.poll()
+        right._sock.send(b"ab")
+        with context.scheduler.mutex:
+            if cancelled:
+                scope = task.own_scope()
+                scope.cancel_called = True
+                task.interrupted = True
+                task.credit = BUDGET
+        context.run()
+        assert got == [b"a", "cancelled" if cancelled else b"b"]

@@ -17,7 +17,29 @@ MUTANTS = (
                 "task.credit = 0 if task.interrupted else BUDGET",
                 "task.credit = BUDGET",
             ),
-            Edit("task.py", "self.credit = 0", "pass"),
+            Edit(
+                "task.py",
+                """
+                if self.interrupted:
+                    self.credit = 0
+                    if refusals < _PATIENCE:
+                """,
+                """
+                if self.interrupted:
+                    if refusals < _PATIENCE:
+                """,
+            ),
+            Edit(
+                "task.py",
+                """
+                    # gave it a new one.
+                    self.credit = 0
+                """,
+                """
+                    # gave it a new one.
+                    pass
+                """,
+            ),
             Edit(
                 "scope.py",
                 "task.credit = 0  # its next operation suspends, and learns it there",
