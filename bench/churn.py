@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import socket
-import sys
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .process import BenchError, Load, progress, server
+from reactor import backends
+
+from .process import BenchError, Load, server
 
 if TYPE_CHECKING:
-    import argparse
+    from collections.abc import Callable, Iterator
 
 #: What must be the same after the churn as it was before.
 EXACT = ("fds", "tasks", "timers", "descriptors")
@@ -23,48 +25,50 @@ SLACK = 4 << 20
 _STEPS = 10
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of this benchmark."""
-    parser.add_argument("--count", type=int, default=100_000, help="connections (%(default)s)")
-    parser.add_argument("--at-once", type=int, default=100, help="open at a time (%(default)s)")
-    parser.add_argument(
-        "--backends",
-        type=lambda text: text.split(","),
-        default=["epoll", "poll", "select"],
-        help="comma-separated (epoll,poll,select)",
-    )
-    parser.add_argument("--limit", type=float, default=900.0, help="seconds for a backend")
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is churned.
+
+    Attributes:
+        count: connections for each backend.
+        at_once: of them open at a time.
+        backends: their names.
+        limit: seconds for one backend.
+    """
+
+    count: int = 100_000
+    at_once: int = 100
+    backends: tuple[str, ...] = ()
+    limit: float = 900.0
 
 
-def run(args: argparse.Namespace, load: Load) -> dict[str, Any]:
-    """Measure; returns what `--json` writes, with `leaks` for each backend."""
-    if args.count < _STEPS:
+def run(options: Options, load: Load, say: Callable[[str], object]) -> Iterator[dict[str, Any]]:
+    """Measure; yields what stands under `leaks` in a report, anew after each backend.
+
+    Args:
+        options: what is churned.
+        load: the load generator.
+        say: is told how far it is.
+
+    Raises:
+        BenchError: it cannot be measured.
+    """
+    if options.count < _STEPS:
         raise BenchError(f"--count must be at least {_STEPS}")
-    results = {}
-    for backend in args.backends:
-        results[backend] = result = _churn(backend, args, load)
-        leaks = "; ".join(result["leaks"]) or "no leak"
-        # At once, since the next backend may take minutes, or never come to its end.
-        print(
-            f"{backend}: {args.count:,} connections in {result['seconds']:.0f} s, {leaks}",
-            file=sys.stderr,
-            flush=True,
-        )
-    return {
-        "load": load.kind,
-        "count": args.count,
-        "at_once": args.at_once,
-        "backends": results,
-    }
+    here = backends.available()
+    if unknown := [name for name in options.backends if name not in here]:
+        raise BenchError(f"no backend {unknown[0]!r} here; there are {', '.join(here)}")
+    found: dict[str, Any] = {}
+    for name in options.backends or here:
+        found[name] = _churn(name, options, load, say)
+        yield {"count": options.count, "at_once": options.at_once, "backends": dict(found)}
 
 
-def _churn(backend: str, args: argparse.Namespace, load: Load) -> dict[str, Any]:
+def _churn(backend: str, args: Options, load: Load, say: Callable[[str], object]) -> dict[str, Any]:
     ours, theirs = socket.socketpair()
     with (
         ours,
-        server(
-            "bench.churn_server", backend, str(theirs.fileno()), pass_fds=(theirs.fileno(),)
-        ) as (
+        server("churn_server", backend, str(theirs.fileno()), pass_fds=(theirs.fileno(),)) as (
             _,
             port,
         ),
@@ -88,9 +92,8 @@ def _churn(backend: str, args: argparse.Namespace, load: Load) -> dict[str, Any]
                 raise BenchError(f"{backend}: {number - 1} of {_STEPS} done in {args.limit:.0f} s")
             load.churn(port, args.at_once, count, left)
             steps.append(holdings())
-            progress(f"{backend}: {number * 100 // _STEPS} %")
+            say(f"{backend}: {number * 100 // _STEPS} %")
         seconds = time.monotonic() - start
-        progress("")
         answers.close()
     return {
         "seconds": seconds,
@@ -115,34 +118,26 @@ def _leaks(before: dict[str, float], steps: list[dict[str, float]], count: int) 
     return found
 
 
-def table(data: dict[str, Any]) -> str:
-    """Return the result for people."""
-    lines = [
-        f"{data['count']:,} connections, {data['at_once']} at once, load in {data['load']}",
-        "",
-    ]
-    form = "{:<14} {:>9} {:>9} {:>9}  {:>8} {:>8} {:>8} {:>8}  {:>5} {:>5} {:>6} {:>11}"
-    lines.append(
-        form.format(
-            "backend", "conn/s", "user us", "system us",
-            "rss 0", "10 %", "50 %", "100 %", "fds", "tasks", "timers", "descriptors",
-        )
-    )  # fmt: skip
+def table(data: dict[str, Any]) -> list[list[str]]:
+    """Return what stands under `leaks` in a report as rows, the heads first."""
+    memory = ("rss 0", "10 %", "50 %", "100 %")
+    rows = [["", "connections/s", "user us", "system us", *memory, *EXACT]]
     for backend, result in data["backends"].items():
         before, steps = result["before"], result["steps"]
         last = steps[-1]
-        memory = [step["rss"] / 2**20 for step in (before, steps[0], steps[_STEPS // 2 - 1], last)]
-        lines.append(
-            form.format(
+        rows.append(
+            [
                 backend,
                 f"{result['rate']:,.0f}",
                 *(
-                    f"{(last[k] - before[k]) / data['count'] * 1e6:.1f}"
-                    for k in ("user_s", "system_s")
+                    f"{(last[name] - before[name]) / data['count'] * 1e6:.1f}"
+                    for name in ("user_s", "system_s")
                 ),
-                *(f"{value:.1f} M" for value in memory),
+                *(
+                    f"{step['rss'] / 2**20:.1f} M"
+                    for step in (before, steps[0], steps[_STEPS // 2 - 1], last)
+                ),
                 *(f"{last[name] - before[name]:+.0f}" for name in EXACT),
-            )
+            ]
         )
-        lines.extend(f"  LEAK {backend} {leak}" for leak in result["leaks"])
-    return "\n".join(lines)
+    return rows

@@ -1,4 +1,4 @@
-"""What `bench.loops` measures: ``python -m bench.loop_worker LIBRARY`` answers lines with JSON.
+"""What the suites of loops measure: ``python -m bench.loop_worker LIBRARY`` answers lines with JSON.
 
 ``what`` is answered with the suites that the library has, or why there are none; ``run SUITE SECONDS``
 with how many operations it did in how many seconds. It ends with its input.
@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import sys
 import threading
-import time
 from typing import TYPE_CHECKING, Any
+
+from .meter import Meter
+from .process import peak_memory
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -25,27 +28,6 @@ PENDING = 100_000
 
 #: Seed of the deadlines of what is pending, the same for everybody.
 _SEED = 6
-
-
-class Meter:
-    """Counts operations until so many seconds have passed since it was first asked for more."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._begin = self._last = 0.0
-        self.operations = 0
-
-    def more(self, done: int) -> bool:
-        """Count `done` operations, at first 0; False when the time is over."""
-        self.operations += done
-        self._last = time.perf_counter()
-        if not done:
-            self._begin = self._last
-        return self._last - self._begin < self._seconds
-
-    def result(self) -> dict[str, float]:
-        """Return what the worker answers: up to the last time that it was asked for more."""
-        return {"operations": self.operations, "seconds": self._last - self._begin}
 
 
 def nothing() -> None:
@@ -378,7 +360,7 @@ def main(name: str) -> None:
         else:
             meter = Meter(float(words[1]))
             SUITES[words[0]][0](library, meter)
-            answer = meter.result()
+            answer = {**meter.result(), "peak_rss": peak_memory(os.getpid())}
         print(json.dumps(answer), flush=True)
 
 

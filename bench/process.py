@@ -5,47 +5,56 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from harness.errors import HarnessError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_HERE = Path(__file__).parent
+_HERE = Path(__file__).resolve().parent
 _TICK = os.sysconf("SC_CLK_TCK")
+
+#: In a wheel the benchmarks are a part of the laboratory: `harness._bench`.
+PACKAGE: Final = str(__package__)
 
 #: Seconds that a server gets to say where it listens, and to end.
 PATIENCE = 20.0
 
 
-def progress(text: str) -> None:
-    """Show how far the run is, where somebody watches."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-
-
-class BenchError(Exception):
+class BenchError(HarnessError):
     """The measurement cannot be done; said to the user in one line."""
 
 
+def module(name: str, *args: object) -> list[str]:
+    """Return the command that runs a module of this package."""
+    return [sys.executable, "-m", f"{PACKAGE}.{name}", *map(str, args)]
+
+
+def _popen(command: list[str], **more: Any) -> subprocess.Popen[str]:
+    """Start a process that an interrupt at the terminal does not reach: its parent ends it."""
+    there = os.environ.get("PYTHONPATH")
+    root = str(_HERE.parents[PACKAGE.count(".")])
+    path = os.pathsep.join([root, there] if there else [root])
+    environment = {**os.environ, "PYTHONPATH": path}
+    return subprocess.Popen(command, text=True, env=environment, process_group=0, **more)
+
+
 @contextlib.contextmanager
-def server(module: str, *args: str, pass_fds: Sequence[int] = ()) -> Iterator[tuple[int, int]]:
-    """Run ``python -m module args``; yields its process id and its port, and ends it."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, *args],
-        stdout=subprocess.PIPE,
-        cwd=_HERE.parent,
-        pass_fds=pass_fds,
-        text=True,
-    )
+def server(name: str, *args: str, pass_fds: Sequence[int] = ()) -> Iterator[tuple[int, int]]:
+    """Run a module of this package; yields its process id and the port that it prints, and ends it."""
+    process = _popen(module(name, *args), stdout=subprocess.PIPE, pass_fds=pass_fds)
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
         if not line:
-            raise BenchError(f"{module} {' '.join(args)} ended before it listened")
+            raise BenchError(f"{' '.join((name, *args))} ended before it listened")
         yield process.pid, int(line)
     finally:
         process.terminate()
@@ -56,6 +65,50 @@ def server(module: str, *args: str, pass_fds: Sequence[int] = ()) -> Iterator[tu
             process.wait()
         assert process.stdout is not None
         process.stdout.close()
+
+
+class Worker(contextlib.AbstractContextManager["Worker"]):
+    """A process that measures itself when it is asked to, and ends with its input.
+
+    Args:
+        name: module of this package that it runs.
+        args: for it.
+    """
+
+    def __init__(self, name: str, *args: object) -> None:
+        self._name = " ".join(map(str, (name, *args)))
+        self._process = _popen(module(name, *args), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def ask(self, *words: object) -> Any:
+        """Send a line; returns what the line of JSON says that it answers.
+
+        Raises:
+            BenchError: it ended.
+        """
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        try:
+            stdin.write(" ".join(map(str, words)) + "\n")
+            stdin.flush()
+            line = stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise BenchError(f"{self._name} ended at {' '.join(map(str, words))!r}")
+        return json.loads(line)
+
+    def __exit__(self, *exc: object) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
 
 
 class Load:
@@ -70,7 +123,7 @@ class Load:
         found = shutil.which(compiler) if sys.platform == "linux" else None
         if found is None:
             self.kind = "python"
-            self._commands = [[sys.executable, "-m", "bench.load"]] * 2
+            self._commands = [module("load")] * 2
             return
         self.kind = "c"
         program = folder / "load"
@@ -97,13 +150,7 @@ class Load:
 
     def _run(self, jobs: list[list[object]], limit: float) -> dict[str, Any]:
         running = [
-            subprocess.Popen(
-                [*command, *map(str, job)],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                cwd=_HERE.parent,
-                text=True,
-            )
+            _popen([*command, *map(str, job)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
             for command, job in zip(self._commands, jobs, strict=False)
         ]
         results = []
@@ -140,3 +187,27 @@ def cpu_seconds(pid: int) -> tuple[float, float] | None:
         return None
     fields = text.rpartition(")")[2].split()
     return int(fields[11]) / _TICK, int(fields[12]) / _TICK
+
+
+def peak_memory(pid: int) -> int | None:
+    """Return the most memory that a process has had, in bytes; None where there is no /proc."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    found = re.search(r"^VmHWM:\s*(\d+) kB", text, re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
+
+
+def processor() -> dict[str, Any]:
+    """Return what the processor is called, empty if the system does not say, and how many there are."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        text = ""
+    found = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
+    usable = getattr(os, "sched_getaffinity", None)
+    return {
+        "model": found[1] if found else platform.processor(),
+        "count": len(usable(0)) if usable else os.cpu_count() or 1,
+    }

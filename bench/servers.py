@@ -1,4 +1,4 @@
-"""The echo servers that are compared: ``python -m bench.servers KIND`` prints its port and serves.
+"""The echo servers that are compared: ``python -m bench.servers NAME`` prints its port and serves.
 
 Each does what its library's own documentation shows for a fast echo: the same receive size, no
 logging, no timeouts, TCP_NODELAY where the library sets it.
@@ -7,15 +7,19 @@ logging, no timeouts, TCP_NODELAY where the library sets it.
 from __future__ import annotations
 
 import asyncio
+import functools
 import select
 import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
 import reactor
+from reactor import backends
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+
+    from .suite import Kind
 
 #: What each server asks a receive for, in bytes.
 RECEIVE = 4096
@@ -39,7 +43,7 @@ def bare_epoll() -> None:
     It has no tasks, no timers, no cancel, and drops a connection that does not take its answer.
     """
     if sys.platform != "linux":
-        raise SystemExit("epoll is Linux's: leave bare-epoll out with --servers")
+        raise SystemExit("epoll is Linux's")
     listener = _listener()
     listener.setblocking(False)
     poller = select.epoll()
@@ -129,16 +133,17 @@ def _uvloop(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     uvloop.run(main())
 
 
-#: What the table calls a server -> how it is run.
-SERVERS: dict[str, Callable[[], object]] = {
-    "bare-epoll": bare_epoll,
-    "reactor-epoll": lambda: ours("epoll"),
-    "reactor-poll": lambda: ours("poll"),
-    "reactor-select": lambda: ours("select"),
-    "uvloop-protocol": lambda: _uvloop(_protocol),
-    "uvloop-streams": lambda: _uvloop(_streams),
-    "asyncio-streams": lambda: asyncio.run(_streams()),
+#: What the tables call a server -> its kind, the module that it needs, and how it is run.
+SERVERS: dict[str, tuple[Kind, str | None, Callable[[], object]]] = {
+    **{
+        f"reactor-{name}": ("reactor", None, functools.partial(ours, name))
+        for name in backends.available()
+    },
+    **({"bare-epoll": ("limit", None, bare_epoll)} if sys.platform == "linux" else {}),
+    "asyncio-streams": ("peer", None, lambda: asyncio.run(_streams())),
+    "uvloop-streams": ("peer", "uvloop", lambda: _uvloop(_streams)),
+    "uvloop-protocol": ("peer", "uvloop", lambda: _uvloop(_protocol)),
 }
 
 if __name__ == "__main__":
-    SERVERS[sys.argv[1]]()
+    SERVERS[sys.argv[1]][2]()

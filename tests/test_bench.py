@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,17 +12,21 @@ from typing import Any
 
 import pytest
 
-from bench import churn, loop_worker
+from bench import churn, loop_worker, meter, runner, suites
+from bench.process import BenchError
+from bench.suite import Case, Measurement, MissingError, Subject, Suite
 from harness import schema
+from harness.cli import main
 from reactor import backends
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def bench(*args):
+def bench(*args, **env):
     return subprocess.run(
         [sys.executable, "-m", "bench", *map(str, args)],
         cwd=ROOT,
+        env={**os.environ, **env},
         capture_output=True,
         text=True,
         check=False,
@@ -29,24 +34,60 @@ def bench(*args):
     )
 
 
-@pytest.mark.parametrize("compiler", ["cc", "no-such-compiler"])
-def test_echo_measures_side_by_side(tmp_path, compiler):
+def report(path):
+    data = json.loads(path.read_text())
+    schema.of("reactorlab.bench/2", complete=True)(data)
+    return data
+
+
+def cases(data):
+    return {(s["name"], c["name"]): c["subjects"] for s in data["suites"] for c in s["cases"]}
+
+
+@pytest.mark.parametrize("compiler", [None, "no compiler"])
+def test_servers_are_measured_side_by_side(tmp_path, compiler):
     """Every server in every round, with ratios; with the load in C and, without a compiler, Python."""
-    servers = "bare-epoll,reactor-epoll,reactor-select,asyncio-streams"
-    if sys.platform != "linux":
-        servers = "reactor-poll,reactor-select,asyncio-streams"
+    path = os.environ["PATH"] if compiler is None else str(Path(sys.executable).parent)
     done = bench(
-        *("echo", "--rounds", 2, "--seconds", 0.05, "--connections", 4, "--cc", compiler),
-        *("--servers", servers, "--json", tmp_path / "echo.json"),
+        *("echo", "--rounds", 2, "--seconds", 0.05, "--out", tmp_path, "--seed", 5), PATH=path
     )
     assert done.returncode == 0, done.stderr
-    data = json.loads((tmp_path / "echo.json").read_text())
-    schema.published("bench-1", complete=True)(data)
-    assert list(data["servers"]) == servers.split(",")
-    for name, summary in data["servers"].items():
-        assert len(summary["rates"]) == 2
-        assert min(summary["rates"]) > 0
+    data = report(tmp_path / "bench.json")
+    assert data["seed"] == 5
+    if compiler is not None:
+        assert data["load"] == "python"
+    ((_, subjects),) = cases(data).items()
+    there = {one["name"]: one for one in subjects if one["missing"] is None}
+    assert {f"reactor-{name}" for name in backends.available()} <= set(there)
+    for name, one in there.items():
+        assert len(one["rates"]) == 2
+        assert min(one["rates"]) > 0
+        assert set(one["ratios"]) == set(there) - {name}
         assert name in done.stdout
+    assert "What must hold" in done.stdout
+    assert "echo: 1 KiB, 100 connections" in done.stderr  # where nobody watches, a line for a case
+
+
+def test_loops_are_measured_side_by_side(tmp_path):
+    """Every loop in every round of the suites that it has; the rest is said."""
+    names = list(loop_worker.SUITES)
+    done = bench(
+        *(*names, "--rounds", 2, "--seconds", 0.02, "--json", tmp_path / "loops.json"),
+        *("--subject", "reactor", "--subject", "asyncio", "--subject", "trio"),
+    )
+    assert done.returncode == 0, done.stderr
+    found = cases(report(tmp_path / "loops.json"))
+    assert [suite for suite, _ in found] == names
+    for subjects in found.values():
+        ours, asyncio, trio = subjects
+        for one in (ours, asyncio):
+            assert one["missing"] is None
+            assert len(one["rates"]) == 2
+            assert min(one["rates"]) > 0
+        assert "asyncio" in ours["ratios"]
+        if trio["missing"] is not None:
+            assert trio["rates"] == []
+            assert f"trio is left out: {trio['missing']}" in done.stdout
 
 
 def test_churn_finds_everything_given_back(tmp_path):
@@ -56,10 +97,9 @@ def test_churn_finds_everything_given_back(tmp_path):
         *("--json", tmp_path / "churn.json"),
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    data = json.loads((tmp_path / "churn.json").read_text())
-    schema.published("bench-1", complete=True)(data)
-    assert list(data["backends"]) == here
-    for backend, result in data["backends"].items():
+    leaks = report(tmp_path / "churn.json")["leaks"]
+    assert list(leaks["backends"]) == here
+    for backend, result in leaks["backends"].items():
         assert f"{backend}: 300 connections in" in done.stderr  # told as each one ends
         assert result["leaks"] == []
         assert result["steps"][-1]["served"] == 300
@@ -93,40 +133,168 @@ def test_a_leak_is_told(change, word):
 
 
 @pytest.mark.parametrize(
-    "args",
+    ("args", "words"),
     [
-        ("echo", "--servers", "warp"),
-        ("churn", "--count", "3"),
-        ("loops", "--suites", "warp"),
-        ("loops", "--loops", "warp"),
-        ("sing",),
+        (("sing",), "no suite 'sing'; there are echo"),
+        (("echo", "--subject", "warp"), "no subject 'warp'; there are reactor-"),
+        (("echo", "--case", "huge"), "no case has 'huge' in its name"),
+        (("echo", "--rounds", "0"), "--rounds must be at least 1"),
+        (("echo", "--seconds", "nan"), "--seconds must be at least"),
+        (("echo", "--seconds", "long"), "invalid float value"),
+        (("echo", "--cc", "no-such-compiler"), "no such compiler"),
+        (("echo", "--quick", "--full"), "not allowed with"),
+        (("churn", "--count", "3"), "--count must be at least 10"),
+        (("churn", "--backends", "warp"), "no backend 'warp' here"),
     ],
 )
-def test_a_wrong_use_exits_2(args):
-    done = bench(*args)
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
+def test_a_wrong_use_is_one_line_and_exit_code_2(args, words, capsys):
+    try:
+        code = main(["bench", *args])
+    except SystemExit as exc:
+        code = exc.code  # type: ignore[assignment]
+    assert code == 2
+    said = capsys.readouterr()
+    assert words in said.err
+    assert said.err.count("\n") == 1
+    assert said.out == ""
 
 
-def test_loops_are_measured_side_by_side(tmp_path):
-    """Every loop in every round of the suites that it has; the rest is said."""
-    done = bench(
-        *("loops", "--rounds", 2, "--seconds", 0.02, "--loops", "reactor,asyncio,trio"),
-        *("--json", tmp_path / "loops.json"),
+def test_what_there_is_can_be_listed(monkeypatch, capsys):
+    """Suites, cases and subjects, and which of them are not here."""
+    gone = Subject("elsewhere", "peer", "no_such_module")
+    monkeypatch.setattr(type(suites.SUITES["echo"]), "SUBJECTS", (gone,))
+    assert main(["bench", "--list"]) == 0
+    said = capsys.readouterr().out
+    assert "peer elsewhere: left out, no_such_module is not installed" in said
+    for name in (*suites.SUITES, "churn"):
+        assert f"{name}: " in said
+    assert "  case 1 KiB, 100 connections" in said
+    assert "1000 connections" not in said
+    assert main(["bench", "echo", "--list", "--full"]) == 0
+    assert "1000 connections" in capsys.readouterr().out
+
+
+class Counted(Suite):
+    """A suite whose subjects do as many operations as the test says, at no time at all."""
+
+    SUBJECTS = (
+        Subject("reactor", "reactor"),
+        Subject("peer", "peer"),
+        Subject("gone", "peer", "no_such_module"),
+        Subject("lame", "peer"),
     )
-    assert done.returncode == 0, done.stderr
-    data = json.loads((tmp_path / "loops.json").read_text())
-    schema.published("bench-1", complete=True)(data)
-    assert set(data["loops"]) == set(loop_worker.SUITES)
-    for suite, loops in data["loops"].items():
-        assert suite in done.stdout
-        assert {"reactor", "asyncio"} <= set(loops)
-        for summary in loops.values():
-            assert len(summary["rates"]) == 2
-            assert min(summary["rates"]) > 0
-        assert loops["asyncio"]["to_asyncio"] == 1.0
-    if "trio" in data["missing"]:
-        assert "trio is left out: trio is not installed" in done.stdout
+
+    def __new__(cls, *args):
+        made = super().__new__(cls)
+        object.__setattr__(made, "asked", [])
+        return made
+
+    asked: list[str]
+
+    def cases(self, *, full):
+        return [Case("one", {}), *([Case("two", {})] if full else [])]
+
+    def start(self, case, subject, tools, stack):
+        if subject.name == "lame":
+            raise MissingError("it has no such call")
+        stack.callback(self.asked.append, f"{subject.name} ends")
+        counts = itertools.count(1)
+
+        def measure(seconds):
+            self.asked.append(subject.name)
+            number = next(counts)
+            if subject.name == "peer" and number > 3:
+                raise KeyboardInterrupt
+            twice = 2 if subject.name == "reactor" else 1
+            return Measurement(100 * twice * number, 1.0, user_s=0.001 * number)
+
+        return measure
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    suite = Counted("counted", "Counted", "calls")
+    monkeypatch.setattr("bench.cli.SUITES", {"counted": suite})
+    return suite
+
+
+def test_rounds_are_interleaved_and_ratios_are_of_rounds(counted, tmp_path, capsys):
+    """The first round warms up; who begins changes; who is not there is told, and fails nothing."""
+    assert main(["bench", "counted", "--rounds", "2", "--out", str(tmp_path)]) == 0
+    ends = ["peer ends", "reactor ends"]
+    assert counted.asked == ["reactor", "peer", "peer", "reactor", "reactor", "peer", *ends]
+    ours, peer, gone, lame = cases(report(tmp_path / "bench.json"))["counted", "one"]
+    assert ours["rates"] == [400, 600]
+    assert (ours["rate"], ours["spread"]) == (500, 0.4)
+    assert ours["user_us"] == pytest.approx(5.0)
+    assert ours["ratios"] == {"peer": 2.0}
+    assert peer["ratios"] == {"reactor": 0.5}
+    assert ours["user_ratios"] == {"peer": pytest.approx(0.5)}
+    assert gone["missing"] == "no_such_module is not installed"
+    assert lame["missing"] == "it has no such call"
+    said = capsys.readouterr()
+    assert said.err.count("pip install 'reactorlab[bench]'") == 1
+    assert "lame is left out: it has no such call" in said.out
+
+
+def test_an_interrupt_shows_what_there_is_so_far(counted, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(Counted, "cases", lambda self, *, full: [Case("one", {}), Case("two", {})])
+    start = counted.start
+    started = []
+
+    def once(case, *args):
+        measure = start(case, *args)
+        started.append(case.name)
+        if case.name == "two":
+            raise KeyboardInterrupt
+        return measure
+
+    monkeypatch.setattr(Counted, "start", lambda self, *args: once(*args))
+    assert main(["bench", "counted", "--rounds", "2", "--out", str(tmp_path)]) == 130
+    data = report(tmp_path / "bench.json")
+    assert list(cases(data)) == [("counted", "one")]
+    assert {bar["holds"] for bar in data["bars"]} == {None}
+    said = capsys.readouterr()
+    assert "Counted: one" in said.out
+    assert "interrupted" in said.err
+    # What the case that was under way had started has ended too.
+    assert started.count("two") == 1
+    assert counted.asked.count("reactor ends") == 2
+
+
+def test_a_report_alone_goes_to_standard_output(counted, capsys):
+    assert main(["bench", "counted", "--rounds", "1", "--json", "-"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    schema.of(data["schema"], complete=True)(data)
+
+
+def test_a_missed_bar_is_no_failure_and_a_leak_is_one(counted, monkeypatch, capsys):
+    def leaking(options, load, say):
+        one = {"seconds": 1.0, "rate": 1.0, "leaks": ["fds: 1 before, 2 after"]}
+        held = dict.fromkeys((*churn.EXACT, "user_s", "system_s", "rss"), 1)
+        one |= {"before": held, "steps": [held] * 10}
+        yield {"count": 10, "at_once": 1, "backends": {"poll": one}}
+
+    monkeypatch.setattr(churn, "run", leaking)
+    assert main(["bench", "--rounds", "1"]) == 1
+    said = capsys.readouterr()
+    assert "fds: 1 before, 2 after" in said.out
+    assert "fds: 1 before, 2 after" in said.err
+
+
+def test_a_place_that_cannot_be_written_is_one_line(counted, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["bench", "counted", "--rounds", "1", "--out", str(tmp_path / "file")]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("reactorlab: ")
+
+
+def test_subjects_and_cases_are_chosen():
+    suite = Counted("counted", "Counted", "calls")
+    options = runner.Options(full=True, cases=("tw",), subjects=("peer",))
+    (step,) = runner.plan([suite], options)
+    assert (step.case.name, [one.name for one in step.subjects]) == ("two", ["peer"])
+    with pytest.raises(BenchError, match="there is no subject 'who'"):
+        runner.plan([suite], runner.Options(subjects=("peer", "who")))
 
 
 @pytest.mark.parametrize("name", ["reactor", "asyncio"])
@@ -143,11 +311,12 @@ def test_a_suite_does_what_it_counts(suite, name, monkeypatch):
     monkeypatch.setattr(loop_worker, "BATCH", 10)
     monkeypatch.setattr(loop_worker, "PENDING", 50)
     library: Any = loop_worker.LIBRARIES[name]()
-    meter = loop_worker.Meter(0.01)
-    loop_worker.SUITES[suite][0](library, meter)
-    result = meter.result()
+    clock = meter.Meter(0.01)
+    loop_worker.SUITES[suite][0](library, clock)
+    result = clock.result()
     assert result["operations"] >= 10
     assert result["seconds"] >= 0.01
+    assert result["user_s"] + result["system_s"] >= 0
     counted = result["operations"] if suite in {"post", "post-threads", "spawn"} else 0
     # Of tasks, the last batch may be left to the next turn, which there is none of.
     assert counted - 10 <= next(made) <= counted + 10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -95,6 +96,25 @@ def test_the_installed_command_makes_a_board(unpacked, tmp_path, form):
         made = run("-P", "-m", "harness", *verb, cwd=tmp_path, PYTHONPATH=str(unpacked))
         assert made.returncode == 0, made.stderr
     assert "board.views.matrix" in (tmp_path / "board" / "index.html").read_text()
+
+
+def test_the_installed_command_has_the_benchmarks(unpacked, tmp_path):
+    """They are a part of the laboratory there, and the processes that they start are too."""
+    assert not (unpacked / "bench").exists()
+    done = run(
+        *("-P", "-m", "harness", "bench", "echo", "post", "--rounds", "1", "--seconds", "0.02"),
+        *("--subject", "reactor-poll", "--subject", "reactor", "--out", str(tmp_path)),
+        cwd=tmp_path,
+        PYTHONPATH=str(unpacked),
+    )
+    assert done.returncode == 0, done.stderr
+    subjects = [
+        one
+        for suite in json.loads((tmp_path / "bench.json").read_text())["suites"]
+        for one in suite["cases"][0]["subjects"]
+    ]
+    assert [one["name"] for one in subjects] == ["reactor-poll", "reactor"]
+    assert all(one["rate"] > 0 for one in subjects)
 
 
 def test_a_missing_extra_is_one_line(unpacked, tmp_path):

@@ -17,6 +17,7 @@ from ..places.gather import SILENCE_S
 from ..world import GROUNDS
 from . import (
     backends,
+    bench,
     catalogue,
     diff,
     diverge,
@@ -163,6 +164,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     made.add_argument("--jobs", type=_jobs, default=0, metavar="N", help="processes at once; auto")
     made.add_argument("--json", action="store_true", help="print it as JSON")
+
+    made = add("bench", "measure the reactor beside its limits and its peers, in one run")
+    made.set_defaults(verb=bench.main)
+    bench.add_arguments(made)
 
     made = add("mutants", "break the reactor in many small ways, and see what notices")
     made.set_defaults(verb=mutants.main)

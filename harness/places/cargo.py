@@ -39,7 +39,7 @@ def pack(scenarios_dir: Path | None = None, expectations: Path | None = None) ->
     files |= {
         name: path
         for name, path in _files(harness, "harness")
-        if not name.startswith(("harness/_scenarios/", "harness/_schema/"))
+        if not name.startswith(("harness/_scenarios/", "harness/_schema/", "harness/_bench/"))
     }
     files |= dict(_files(folder, _SCENARIOS))
     if expectations is not None:

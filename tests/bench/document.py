@@ -48,7 +48,7 @@ def case(
 ) -> dict[str, Any]:
     """A case in which ours does `rate` operations per second, and the others in proportion."""
     rng = random.Random(seed)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for subject, kind, factor in subjects:
         rates = [rate * factor * rng.uniform(0.97, 1.03) for _ in range(ROUNDS)]
         middle = statistics.median(rates)

@@ -1,0 +1,139 @@
+"""The words of the benchmarks: a suite has cases, and in each case subjects are measured."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import ExitStack
+
+    from .process import Load
+
+Kind = Literal["reactor", "limit", "peer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is measured.
+
+    Attributes:
+        name: such as ``reactor-epoll``.
+        kind: ours, a limit that nobody can pass, or a peer.
+        needs: name of the module without which it cannot be measured; None if it needs none.
+    """
+
+    name: str
+    kind: Kind
+    needs: str | None = None
+
+    @property
+    def missing(self) -> str | None:
+        """Why it cannot be measured here; None if it can."""
+        if self.needs is None or find_spec(self.needs) is not None:
+            return None
+        return f"{self.needs} is not installed"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One situation.
+
+    Attributes:
+        name: for people, and to choose it.
+        parameters: what makes it, such as ``connections``; sizes are bytes.
+    """
+
+    name: str
+    parameters: dict[str, int | str | bool]
+
+
+@dataclass(slots=True)
+class Measurement:
+    """What a subject did in one round.
+
+    Attributes:
+        operations: how many.
+        seconds: in which time.
+        user_s: its CPU in user mode, in seconds; None if nobody can tell.
+        system_s: likewise in the kernel.
+        p50_us: half of the operations took at most this, in microseconds.
+        p99_us: and 99 of 100 this.
+        peak_rss: the most memory that it has had so far, in bytes.
+        bytes_per_item: memory for each of the items of the case, in bytes.
+    """
+
+    operations: int
+    seconds: float
+    user_s: float | None = None
+    system_s: float | None = None
+    p50_us: float | None = None
+    p99_us: float | None = None
+    peak_rss: int | None = None
+    bytes_per_item: float | None = None
+
+    @property
+    def rate(self) -> float:
+        """Operations in a second; of none it is as if there had been one."""
+        return max(self.operations, 1) / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a suite has at hand.
+
+    Attributes:
+        load: the load generator.
+        seed: of everything random.
+    """
+
+    load: Load
+    seed: int
+
+
+class MissingError(Exception):
+    """A subject cannot be measured after all; says why."""
+
+
+@dataclass(frozen=True)
+class Suite(ABC):
+    """One kind of work.
+
+    Attributes:
+        name: what the command calls it.
+        title: for people.
+        what: is counted, in the plural.
+        axis: the parameter along which the cases make a curve; None where they make none.
+    """
+
+    name: str
+    title: str
+    what: str
+    axis: str | None = field(default=None, kw_only=True)
+
+    #: Everything that can be measured, in the order of the tables.
+    SUBJECTS: ClassVar[tuple[Subject, ...]] = ()
+
+    @abstractmethod
+    def cases(self, *, full: bool) -> list[Case]:
+        """Return the cases; without `full` those that the bars name, and what takes little time."""
+
+    def subjects(self, case: Case) -> list[Subject]:
+        """Return what is measured in a case."""
+        return list(self.SUBJECTS)
+
+    @abstractmethod
+    def start(
+        self, case: Case, subject: Subject, tools: Tools, stack: ExitStack
+    ) -> Callable[[float], Measurement]:
+        """Start what is measured, so that it ends with `stack`.
+
+        Returns:
+            What measures it for so many seconds. In between, while others are measured, it is idle.
+
+        Raises:
+            MissingError: it cannot be measured here.
+        """

@@ -1,0 +1,12 @@
+"""The suites, in the order in which they are run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from . import echo, loops
+
+if TYPE_CHECKING:
+    from ..suite import Suite
+
+SUITES: Final[dict[str, Suite]] = {suite.name: suite for suite in (echo.SUITE, *loops.SUITES)}
