@@ -198,9 +198,12 @@ def kernel_record(session: nox.Session) -> None:
 
 @nox.session(default=False, venv_backend="venv")
 def bench(session: nox.Session) -> None:
-    """Measure beside the peers: `nox -s bench -- churn --count 1000000`; echo by default."""
+    """Measure beside the peers, into reports/bench; `nox -s bench -- churn --count 1000000`."""
     session.install(".[bench]")
-    session.run("python", "-m", "bench", *(session.posargs or ["echo"]))
+    session.run(
+        *("reactorlab", "bench", "--seed", _seed(session), "--out", "reports/bench"),
+        *session.posargs,
+    )
 
 
 @nox.session(default=False, venv_backend="venv")

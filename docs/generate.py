@@ -1,6 +1,8 @@
 """Write the pages that the code itself holds: state machines, laws, scenarios, programs of the explorer.
 
-python docs/generate.py          # write docs/states.md, laws.md, catalogue.md and programs.md
+Of docs/speed.md it writes the figures, if docs/bench.json is there: what `reactorlab bench` wrote last.
+
+python docs/generate.py          # write docs/states.md, laws.md, catalogue.md, programs.md and speed.md
 python docs/generate.py --check  # exit 1 when one is out of date
 """
 
@@ -14,17 +16,21 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness import benchmarks
 from harness.explore.laws import RACES, programs_of
 from harness.scenario import LAWS, load
 from reactor import operation, signals
 from reactor.backends import BACKENDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from harness.scenario import Scenario
 
 ROOT = Path(__file__).resolve().parent.parent
+
+#: Between what the figures stand in docs/speed.md.
+_MARKS = ("<!-- speed -->", "<!-- /speed -->")
 
 _STATES_HEAD = """\
 # State machines
@@ -192,7 +198,56 @@ def programs() -> str:
     return "\n".join(parts) + "\n"
 
 
-PAGES = {"states.md": states, "laws.md": laws, "catalogue.md": catalogue, "programs.md": programs}
+def speed() -> str:
+    """Return the page of speed, with the figures that were measured last between its marks."""
+    page = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
+    counted = ROOT / "docs" / "bench.json"
+    if not counted.exists():
+        return page
+    before, mark, rest = page.partition(_MARKS[0])
+    _, end, after = rest.partition(_MARKS[1])
+    if not mark or not end:
+        raise SystemExit(f"docs/speed.md: the marks {' and '.join(_MARKS)} are not there")
+    figures = "\n".join(_figures(json.loads(counted.read_text(encoding="utf-8"))))
+    return f"{before}{mark}\n{figures}\n{end}{after}"
+
+
+def _figures(report: dict[str, Any]) -> Iterator[str]:
+    """Yield what was measured, in paragraphs: the bars, then the suites."""
+    tables = benchmarks.load("tables")
+    yield f"Written by `docs/generate.py`: {_cell(tables.circumstances(report))}.\n"
+    yield f"{_table(tables.bars(report), {2})}\n"
+    for suite in report["suites"]:
+        yield f"### {suite['title']}\n"
+        for title, rows in tables.curves(suite):
+            yield f"{_cell(title)}: {suite['what']} in a second.\n"
+            yield f"{_table(rows)}\n"
+        for case in suite["cases"]:
+            yield f"{_cell(case['name'])}:\n"
+            yield f"{_table(tables.case(case, suite['what']))}\n"
+    if missing := tables.missing(report):
+        said = ", ".join(f"{_cell(name)} ({_cell(why)})" for name, why in missing.items())
+        yield f"Left out of some or of all: {said}.\n"
+    if lines := list(tables.leaks(report)):
+        yield "### Churn\n"
+        yield "\n".join(f"- {_cell(line)}" for line in lines) + "\n"
+
+
+def _table(rows: list[list[str]], numbers: set[int] | None = None) -> str:
+    """Return a table; its columns are numbers from the second on, unless others are said to be."""
+    at = range(1, len(rows[0])) if numbers is None else numbers
+    rule = ["---:" if number in at else "---" for number in range(len(rows[0]))]
+    heads, *rest = [[_cell(text) for text in row] for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (heads, rule, *rest))
+
+
+PAGES = {
+    "states.md": states,
+    "laws.md": laws,
+    "catalogue.md": catalogue,
+    "programs.md": programs,
+    "speed.md": speed,
+}
 
 
 def main() -> int:

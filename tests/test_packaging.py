@@ -61,8 +61,8 @@ def unpacked(wheel, tmp_path_factory):
     return place
 
 
-def test_the_wheel_carries_the_library_the_scenarios_and_the_schema(wheel):
-    """The wheel holds every file of the packages, the catalogue and the schema, and no other."""
+def test_the_wheel_carries_the_library_the_scenarios_the_schema_and_the_benchmarks(wheel):
+    """The wheel holds every file of all of them, and no other."""
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     expected = set()
@@ -71,6 +71,7 @@ def test_the_wheel_carries_the_library_the_scenarios_and_the_schema(wheel):
         ("harness", "harness"),
         ("scenarios", "harness/_scenarios"),
         ("reports/schema", "harness/_schema"),
+        ("bench", "harness/_bench"),
     ):
         files = [path for path in (ROOT / folder).rglob("*") if path.is_file()]
         found = {path.relative_to(ROOT / folder) for path in files if path.suffix != ".pyc"}

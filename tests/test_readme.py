@@ -76,7 +76,7 @@ def test_the_commands_of_the_readme_exist():
     verbs = set(re.findall(r"\| `reactorlab (\w+)", README))
     assert verbs == {
         *("run", "list", "explain", "trace", "diverge", "explore", "mutants", "backends"),
-        *("merge", "diff", "expect", "validate", "matrix", "simulate"),
+        *("merge", "diff", "expect", "validate", "matrix", "simulate", "bench"),
     }
     for verb in verbs:
         assert re.search(rf"\b{verb}\b", help_text), verb
