@@ -32,14 +32,24 @@ class Options:
     Attributes:
         count: connections for each backend.
         at_once: of them open at a time.
-        backends: their names.
+        backends: their names; by default all that there are here.
         limit: seconds for one backend.
+
+    Raises:
+        BenchError: that cannot be.
     """
 
     count: int = 100_000
     at_once: int = 100
     backends: tuple[str, ...] = ()
     limit: float = 900.0
+
+    def __post_init__(self) -> None:
+        if self.count < _STEPS:
+            raise BenchError(f"--count must be at least {_STEPS}")
+        here = backends.available()
+        if unknown := [name for name in self.backends if name not in here]:
+            raise BenchError(f"no backend {unknown[0]!r} here; there are {', '.join(here)}")
 
 
 def run(options: Options, load: Load, say: Callable[[str], object]) -> Iterator[dict[str, Any]]:
@@ -53,13 +63,8 @@ def run(options: Options, load: Load, say: Callable[[str], object]) -> Iterator[
     Raises:
         BenchError: it cannot be measured.
     """
-    if options.count < _STEPS:
-        raise BenchError(f"--count must be at least {_STEPS}")
-    here = backends.available()
-    if unknown := [name for name in options.backends if name not in here]:
-        raise BenchError(f"no backend {unknown[0]!r} here; there are {', '.join(here)}")
     found: dict[str, Any] = {}
-    for name in options.backends or here:
+    for name in options.backends or backends.available():
         found[name] = _churn(name, options, load, say)
         yield {"count": options.count, "at_once": options.at_once, "backends": dict(found)}
 

@@ -67,14 +67,24 @@ def main(options: argparse.Namespace) -> int:
             subjects=tuple(options.subject),
         ),
     )
-    return _measure(options, steps, churns=CHURN in chosen)
+    churned = None
+    if CHURN in chosen:
+        churned = churn.Options(
+            (_FULL if options.full else _QUICK) if options.count is None else options.count,
+            options.at_once,
+            tuple(options.backends or ()),
+            options.limit,
+        )
+    return _measure(options, steps, churned)
 
 
-def _measure(options: argparse.Namespace, steps: list[runner.Step], *, churns: bool) -> int:
+def _measure(
+    options: argparse.Namespace, steps: list[runner.Step], churned: churn.Options | None
+) -> int:
     seed = random.randrange(2**32) if options.seed is None else options.seed
     progress = _Progress(options.rounds)
     _say_missing(steps, progress.out)
-    interrupted = False
+    ended: BaseException | None = None
     with tempfile.TemporaryDirectory() as folder:
         load = Load(Path(folder), options.cc or "cc")
         run = runner.Run(
@@ -82,23 +92,22 @@ def _measure(options: argparse.Namespace, steps: list[runner.Step], *, churns: b
         )
         try:
             run.suites(steps)
-            if churns:
-                count = options.count or (_FULL if options.full else _QUICK)
-                asked = churn.Options(
-                    count, options.at_once, tuple(options.backends or ()), options.limit
-                )
-                for found in churn.run(asked, load, progress.say):
+            if churned is not None:
+                for found in churn.run(churned, load, progress.say):
                     run.report["leaks"] = found
                     # At once: the next backend may take minutes, or never come to its end.
                     progress.note(list(tables.leaks(run.report))[-1])
-        except KeyboardInterrupt:
-            interrupted = True
+        except (BenchError, KeyboardInterrupt) as exc:
+            ended = exc
         finally:
             progress.end()
+    # Also when it came to no good end: what was measured may have taken an hour.
     _write(options, run.report)
     if options.json != "-":
         _show(run.report)
-    if interrupted:
+    if isinstance(ended, BenchError):
+        raise ended
+    if ended is not None:
         progress.out.print("reactorlab: interrupted; this is what there was so far")
         return INTERRUPTED
     return UNEXPECTED if tables.leaked(run.report) else AS_EXPECTED

@@ -16,7 +16,7 @@ from harness import environment
 
 from . import bars
 from .process import BenchError, processor
-from .suite import Measurement, MissingError
+from .suite import Measurement, Missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -167,7 +167,7 @@ class Run:
                 self._say(step.suite.name, step.case.name, 0, one.name, self._left)
                 try:
                     running[one.name] = step.suite.start(step.case, one, self._tools, stack)
-                except MissingError as exc:
+                except Missing as exc:
                     missing[one.name] = str(exc)
             self._left -= self._takes(len(missing))
             rounds = self._rounds(step, running)

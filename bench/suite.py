@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,7 @@ class Case:
     """
 
     name: str
-    parameters: dict[str, int | str | bool]
+    parameters: dict[str, int | str | bool] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -88,42 +88,40 @@ class Tools:
     Attributes:
         load: the load generator.
         seed: of everything random.
+        package: import name of the benchmarks: their modules are started as ``python -m`` of it.
     """
 
     load: Load
     seed: int
+    package: str = str(__package__)
 
 
-class MissingError(Exception):
-    """A subject cannot be measured after all; says why."""
+class Missing(Exception):
+    """A subject cannot be measured here; says why in one line, and fails no run."""
 
 
-@dataclass(frozen=True)
 class Suite(ABC):
     """One kind of work.
 
     Attributes:
         name: what the command calls it.
         title: for people.
-        what: is counted, in the plural.
+        what: is counted, in the plural, such as ``round trips``.
         axis: the parameter along which the cases make a curve; None where they make none.
     """
 
     name: str
     title: str
     what: str
-    axis: str | None = field(default=None, kw_only=True)
-
-    #: Everything that can be measured, in the order of the tables.
-    SUBJECTS: ClassVar[tuple[Subject, ...]] = ()
+    axis: str | None = None
 
     @abstractmethod
     def cases(self, *, full: bool) -> list[Case]:
         """Return the cases; without `full` those that the bars name, and what takes little time."""
 
+    @abstractmethod
     def subjects(self, case: Case) -> list[Subject]:
-        """Return what is measured in a case."""
-        return list(self.SUBJECTS)
+        """Return what is measured in a case, in the order of the tables, installed or not."""
 
     @abstractmethod
     def start(
@@ -135,5 +133,5 @@ class Suite(ABC):
             What measures it for so many seconds. In between, while others are measured, it is idle.
 
         Raises:
-            MissingError: it cannot be measured here.
+            Missing: it cannot be measured here.
         """

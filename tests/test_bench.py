@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from bench import churn, loop_worker, meter, runner, suites
 from bench.process import BenchError
-from bench.suite import Case, Measurement, MissingError, Subject, Suite
+from bench.suite import Case, Measurement, Missing, Subject, Suite
 from harness import schema
 from harness.cli import main
 from reactor import backends
@@ -162,7 +163,7 @@ def test_a_wrong_use_is_one_line_and_exit_code_2(args, words, capsys):
 def test_what_there_is_can_be_listed(monkeypatch, capsys):
     """Suites, cases and subjects, and which of them are not here."""
     gone = Subject("elsewhere", "peer", "no_such_module")
-    monkeypatch.setattr(type(suites.SUITES["echo"]), "SUBJECTS", (gone,))
+    monkeypatch.setattr(suites.SUITES["echo"], "subjects", lambda case: [gone])
     assert main(["bench", "--list"]) == 0
     said = capsys.readouterr().out
     assert "peer elsewhere: left out, no_such_module is not installed" in said
@@ -177,34 +178,31 @@ def test_what_there_is_can_be_listed(monkeypatch, capsys):
 class Counted(Suite):
     """A suite whose subjects do as many operations as the test says, at no time at all."""
 
-    SUBJECTS = (
-        Subject("reactor", "reactor"),
-        Subject("peer", "peer"),
-        Subject("gone", "peer", "no_such_module"),
-        Subject("lame", "peer"),
-    )
+    name, title, what = "counted", "Counted", "calls"
 
-    def __new__(cls, *args):
-        made = super().__new__(cls)
-        object.__setattr__(made, "asked", [])
-        return made
+    def __init__(self):
+        self.asked: list[str] = []
 
-    asked: list[str]
+    def subjects(self, case):
+        return [
+            Subject("reactor", "reactor"),
+            Subject("peer", "peer"),
+            Subject("gone", "peer", "no_such_module"),
+            Subject("lame", "peer"),
+        ]
 
     def cases(self, *, full):
-        return [Case("one", {}), *([Case("two", {})] if full else [])]
+        return [Case("one"), *([Case("two")] if full else [])]
 
     def start(self, case, subject, tools, stack):
         if subject.name == "lame":
-            raise MissingError("it has no such call")
+            raise Missing("it has no such call")
         stack.callback(self.asked.append, f"{subject.name} ends")
         counts = itertools.count(1)
 
         def measure(seconds):
             self.asked.append(subject.name)
             number = next(counts)
-            if subject.name == "peer" and number > 3:
-                raise KeyboardInterrupt
             twice = 2 if subject.name == "reactor" else 1
             return Measurement(100 * twice * number, 1.0, user_s=0.001 * number)
 
@@ -213,7 +211,7 @@ class Counted(Suite):
 
 @pytest.fixture
 def counted(monkeypatch):
-    suite = Counted("counted", "Counted", "calls")
+    suite = Counted()
     monkeypatch.setattr("bench.cli.SUITES", {"counted": suite})
     return suite
 
@@ -238,7 +236,7 @@ def test_rounds_are_interleaved_and_ratios_are_of_rounds(counted, tmp_path, caps
 
 
 def test_an_interrupt_shows_what_there_is_so_far(counted, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(Counted, "cases", lambda self, *, full: [Case("one", {}), Case("two", {})])
+    monkeypatch.setattr(Counted, "cases", lambda self, *, full: [Case("one"), Case("two")])
     start = counted.start
     started = []
 
@@ -260,6 +258,47 @@ def test_an_interrupt_shows_what_there_is_so_far(counted, monkeypatch, tmp_path,
     # What the case that was under way had started has ended too.
     assert started.count("two") == 1
     assert counted.asked.count("reactor ends") == 2
+
+
+def test_a_subject_that_dies_takes_nothing_of_what_was_measured_with_it(
+    counted, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setattr(Counted, "cases", lambda self, *, full: [Case("one"), Case("two")])
+    start = counted.start
+
+    def dying(case, *args):
+        if case.name == "two":
+            raise BenchError("the server ended")
+        return start(case, *args)
+
+    monkeypatch.setattr(Counted, "start", lambda self, *args: dying(*args))
+    assert main(["bench", "counted", "--rounds", "2", "--out", str(tmp_path)]) == 2
+    assert list(cases(report(tmp_path / "bench.json"))) == [("counted", "one")]
+    said = capsys.readouterr()
+    assert "Counted: one" in said.out
+    assert said.err.splitlines()[-1] == "reactorlab: the server ended"
+
+
+def test_a_terminal_sees_how_far_it_is():
+    """In one line that changes: suite, case, round, subject, and the time that is left."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "wb", 0) as terminal:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "bench", "post", "--subject", "reactor"),
+                *("--rounds", "1", "--seconds", "0.01"),
+            ],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=terminal,
+            check=False,
+            timeout=60,
+        )
+    with os.fdopen(ours, "rb", 0) as shown:
+        said = shown.read(100_000).decode()
+    assert done.returncode == 0
+    assert "\rpost: post: round 0 of 1: reactor, 0:00 left" in said.replace("\x1b[K", "")
+    assert b"\x1b" not in done.stdout
 
 
 def test_a_report_alone_goes_to_standard_output(counted, capsys):
@@ -289,7 +328,7 @@ def test_a_place_that_cannot_be_written_is_one_line(counted, tmp_path, capsys):
 
 
 def test_subjects_and_cases_are_chosen():
-    suite = Counted("counted", "Counted", "calls")
+    suite = Counted()
     options = runner.Options(full=True, cases=("tw",), subjects=("peer",))
     (step,) = runner.plan([suite], options)
     assert (step.case.name, [one.name for one in step.subjects]) == ("two", ["peer"])

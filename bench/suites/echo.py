@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from ..process import cpu_seconds, peak_memory, server
 from ..servers import SERVERS
@@ -21,9 +21,10 @@ _SIZES = {16: "16 B", 1024: "1 KiB"}
 class Echo(Suite):
     """The echo servers, one process each, under the load generator."""
 
-    SUBJECTS: ClassVar[tuple[Subject, ...]] = tuple(
-        Subject(name, kind, needs) for name, (kind, needs, _) in SERVERS.items()
-    )
+    name = "echo"
+    title = "Echo"
+    what = "round trips"
+    axis = "connections"
 
     def cases(self, *, full: bool) -> list[Case]:
         """As `Suite.cases`."""
@@ -37,6 +38,10 @@ class Echo(Suite):
             )
             for size, among in chosen
         ]
+
+    def subjects(self, case: Case) -> list[Subject]:
+        """As `Suite.subjects`."""
+        return [Subject(name, kind, needs) for name, (kind, needs, _) in SERVERS.items()]
 
     def start(
         self, case: Case, subject: Subject, tools: Tools, stack: ExitStack
@@ -63,4 +68,4 @@ class Echo(Suite):
         return measure
 
 
-SUITE = Echo("echo", "Echo", "round trips", axis="connections")
+SUITE = Echo()
