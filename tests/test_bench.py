@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any
 import pytest
 
 from bench import churn, loop_worker, meter, runner, suites
-from bench.process import BenchError
+from bench.process import BenchError, Worker, server
 from bench.suite import Case, Measurement, Missing, Subject, Suite
 from harness import schema
 from harness.cli import main
@@ -299,6 +301,56 @@ def test_a_terminal_sees_how_far_it_is():
     assert done.returncode == 0
     assert "\rpost: post: round 0 of 1: reactor, 0:00 left" in said.replace("\x1b[K", "")
     assert b"\x1b" not in done.stdout
+
+
+def test_an_interrupt_at_the_terminal_ends_everything_in_one_line(tmp_path):
+    """It reaches the whole foreground; the servers leave it to who has started them."""
+    ours, theirs = pty.openpty()
+    with (
+        os.fdopen(ours, "rb", 0) as shown,
+        os.fdopen(theirs, "wb", 0) as terminal,
+        subprocess.Popen(
+            [
+                *(sys.executable, "-m", "bench", "echo", "--subject", "reactor-poll"),
+                *("--rounds", "1000", "--seconds", "0.05", "--out", tmp_path),
+            ],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=terminal,
+            start_new_session=True,
+        ) as process,
+    ):
+        terminal.close()
+        said = b""
+        while b"round 1 of" not in said:
+            said += shown.read(1000)
+        os.killpg(process.pid, signal.SIGINT)
+        # To the end, which is an error on Linux, and comes when the last one has gone.
+        with contextlib.suppress(OSError):
+            while more := shown.read(1000):
+                said += more
+        assert process.wait(60) == 130
+    assert b"interrupted" in said
+    assert b"Traceback" not in said
+    assert report(tmp_path / "bench.json")["suites"] == []
+
+
+def test_a_server_is_not_in_the_foreground_of_the_terminal():
+    with server("servers", "reactor-poll") as (pid, port):
+        assert port
+        assert os.getpgid(pid) == pid != os.getpgid(0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    with pytest.raises(BenchError, match="servers nobody ended before it listened"):
+        server("servers", "nobody").__enter__()
+
+
+def test_a_worker_that_ends_is_told_in_one_line():
+    with (
+        Worker("loop_worker", "reactor") as worker,
+        pytest.raises(BenchError, match="loop_worker reactor ended at 'run warp 1'"),
+    ):
+        worker.ask("run", "warp", 1)
 
 
 def test_a_report_alone_goes_to_standard_output(counted, capsys):
