@@ -55,8 +55,10 @@ class Bar:
     @property
     def text(self) -> str:
         """The bar as a sentence."""
-        whom = self.reference if self.case == self.reference_case else self.reference_case
-        return f"{self.about}: at {self.at} {self.wanted:g} of {whom}"
+        what = self.reference
+        if self.case != self.reference_case:
+            what = f"what it is with {self.reference_case}"
+        return f"{self.about}: at {self.at} {self.wanted:g} of {what}"
 
 
 def load(path: Path = _FILE) -> list[Bar]:

@@ -57,6 +57,15 @@ def test_the_figures_are_those_of_the_report(docs, speed):
     assert speed() == page
 
 
+def test_the_page_has_its_marks():
+    """The figures have a place, and everything else stands outside of it."""
+    page = (ROOT / "docs/speed.md").read_text(encoding="utf-8")
+    before, _, rest = page.partition("<!-- speed -->\n")
+    _, _, after = rest.partition("<!-- /speed -->\n")
+    assert "## What it comes to" in before
+    assert "## What it does not win" in after
+
+
 def test_a_page_without_its_marks_is_told(docs, speed):
     (docs / "bench.json").write_text(json.dumps(document.report()), encoding="utf-8")
     (docs / "speed.md").write_text("# Fast\n", encoding="utf-8")
