@@ -1,14 +1,18 @@
 /* The load of the benchmarks: one thread, edge-free epoll, nothing allocated per operation.
  *
- *   load echo  PORT CONNECTIONS SIZE SECONDS    keep one message in flight on each connection
- *   load churn PORT CONNECTIONS COUNT           open, send a byte, receive it, close; COUNT times
+ *   load echo   PORT CONNECTIONS SIZE SECONDS   keep one message in flight on each connection
+ *   load accept PORT CONNECTIONS SECONDS        open, send a byte, receive it, reset; again and again
+ *   load churn  PORT CONNECTIONS COUNT          the same COUNT times, and most are closed instead
+ *   load hold   PORT CONNECTIONS COUNT          open COUNT, a byte each way on each, and keep them
+ *                                               until standard input ends
  *
- * Prints one JSON object. Anything unexpected ends it with a message and status 1.
+ * CONNECTIONS are open, or for `hold` being opened, at a time. Prints one JSON object. Anything unexpected ends it with a message and status 1.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdint.h>
@@ -24,6 +28,7 @@
 #define IP_BIND_ADDRESS_NO_PORT 24
 #endif
 
+#define FOREVER 1e18
 #define BUCKETS 200000 /* microseconds; what is slower counts as this */
 
 struct connection {
@@ -56,9 +61,10 @@ static void watch(int op, struct connection *c, uint32_t events) {
 }
 
 /* Each connection comes from another loopback address: closed ones keep their port for a minute. */
-static void begin(struct connection *c, long number) {
+static void begin(struct connection *c, long number, double at) {
     int one = 1;
     memset(c, 0, sizeof *c);
+    c->began = at;
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (c->fd < 0) die("socket");
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -127,6 +133,13 @@ static long quantile(double share, long total) {
     return BUCKETS;
 }
 
+/* Close; a reset keeps no port busy for a minute. */
+static void end(struct connection *c, int reset) {
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    if (reset) setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close(c->fd);
+}
+
 static void report(long operations, double elapsed) {
     printf("{\"operations\": %ld, \"seconds\": %.6f, \"p50_us\": %ld, \"p99_us\": %ld}\n", operations,
            elapsed, quantile(0.5, operations), quantile(0.99, operations));
@@ -134,29 +147,35 @@ static void report(long operations, double elapsed) {
 
 int main(int argc, char **argv) {
     if (argc < 5) {
-        fprintf(stderr, "usage: load echo|churn PORT CONNECTIONS ...\n");
+        fprintf(stderr, "usage: load echo|accept|churn|hold PORT CONNECTIONS ...\n");
         return 2;
     }
-    int churn = !strcmp(argv[1], "churn");
-    long connections = atol(argv[3]), total = 0, opened = 0, done = 0;
-    double seconds = 0;
+    int echo = !strcmp(argv[1], "echo"), accept = !strcmp(argv[1], "accept");
+    int hold = !strcmp(argv[1], "hold");
+    long connections = atol(argv[3]), total = LONG_MAX, opened = 0, done = 0;
+    double seconds = FOREVER;
     server.sin_port = htons((uint16_t)atoi(argv[2]));
     server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    size = churn ? 1 : (size_t)atol(argv[4]);
-    if (churn)
-        total = atol(argv[4]);
-    else
+    size = echo ? (size_t)atol(argv[4]) : 1;
+    if (echo)
         seconds = argc > 5 ? atof(argv[5]) : 1;
+    else if (accept)
+        seconds = atof(argv[4]);
+    else
+        total = atol(argv[4]);
     message = malloc(size);
     scratch = malloc(size);
-    struct connection *all = calloc((size_t)connections, sizeof *all);
+    struct connection *all = calloc((size_t)(hold ? total : connections), sizeof *all);
     if (!message || !scratch || !all) die("malloc");
     for (size_t i = 0; i < size; i++) message[i] = (char)(i * 31 + 7);
     poller = epoll_create1(EPOLL_CLOEXEC);
-    for (long i = 0; i < connections && (!churn || opened < total); i++) begin(&all[i], opened++);
     struct epoll_event events[1024];
-    double start = now(), end = start + seconds, t = start;
-    while (churn ? done < total : t < end) {
+    double start = now(), last = start + seconds, t = start;
+    while (opened < connections && opened < total) {
+        begin(&all[opened], opened, t);
+        opened++;
+    }
+    while (done < total && t < last) {
         int n = epoll_wait(poller, events, 1024, 10000);
         if (n <= 0) die("no answer for 10 s");
         t = now();
@@ -164,7 +183,7 @@ int main(int argc, char **argv) {
             struct connection *c = events[i].data.ptr;
             if (!c->connected) {
                 finish_connect(c);
-                c->began = t;
+                if (echo) c->began = t;
                 push(c, 1);
                 continue;
             }
@@ -172,20 +191,25 @@ int main(int argc, char **argv) {
             if (!(events[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP)) || !pull(c)) continue;
             note(t - c->began);
             done++;
-            if (churn) {
-                if (done % 16 == 0) { /* some peers do not say goodbye */
-                    struct linger reset = {.l_onoff = 1, .l_linger = 0};
-                    setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-                }
-                close(c->fd);
-                if (opened < total) begin(c, opened++);
+            if (echo) {
+                c->sent = c->received = 0;
+                c->began = t;
+                push(c, 0);
                 continue;
             }
-            c->sent = c->received = 0;
-            c->began = t;
-            push(c, 0);
+            if (!hold) end(c, accept || done % 16 == 0); /* some peers do not say goodbye */
+            if (opened < total) {
+                begin(hold ? &all[opened] : c, opened, t);
+                opened++;
+            }
         }
     }
     report(done, now() - start);
+    if (hold) {
+        fflush(stdout);
+        while (getchar() != EOF) continue;
+    }
+    /* The end of the process would close what is still open, and each would keep its port. */
+    for (long i = 0; accept && i < connections; i++) end(&all[i], 1);
     return 0;
 }

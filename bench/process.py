@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,9 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 #: In a wheel the benchmarks are a part of the laboratory: `harness._bench`.
 PACKAGE: Final = str(__package__)
+
+#: Connections that are opened at a time where many are held, less than a server's backlog.
+_OPENING: Final = 256
 
 #: Seconds that a server gets to say where it listens, and to end.
 PATIENCE = 20.0
@@ -67,35 +71,28 @@ def server(name: str, *args: str, pass_fds: Sequence[int] = ()) -> Iterator[tupl
         process.stdout.close()
 
 
-class Worker(contextlib.AbstractContextManager["Worker"]):
-    """A process that measures itself when it is asked to, and ends with its input.
+class Child(contextlib.AbstractContextManager["Child"]):
+    """A process that says lines of JSON, and ends with its input.
 
     Args:
-        name: module of this package that it runs.
-        args: for it.
+        name: what it is called when it fails.
+        command: that it runs.
     """
 
-    def __init__(self, name: str, *args: object) -> None:
-        self._name = " ".join(map(str, (name, *args)))
-        self._process = _popen(module(name, *args), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    def __init__(self, name: str, command: list[str]) -> None:
+        self._name = name
+        self._process = _popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    def ask(self, *words: object) -> Any:
-        """Send a line; returns what the line of JSON says that it answers.
+    def answer(self, when: str = "") -> Any:
+        """Return what the next line says.
 
         Raises:
-            BenchError: it ended.
+            BenchError: it ended, `when`.
         """
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        try:
-            stdin.write(" ".join(map(str, words)) + "\n")
-            stdin.flush()
-            line = stdout.readline()
-        except BrokenPipeError:
-            line = ""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
         if not line:
-            raise BenchError(f"{self._name} ended at {' '.join(map(str, words))!r}")
+            raise BenchError(f"{self._name} ended{when}")
         return json.loads(line)
 
     def __exit__(self, *exc: object) -> None:
@@ -109,6 +106,32 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
             self._process.kill()
             self._process.wait()
         self._process.stdout.close()
+
+
+class Worker(Child):
+    """A process that measures itself when it is asked to.
+
+    Args:
+        name: module of this package that it runs.
+        args: for it.
+    """
+
+    def __init__(self, name: str, *args: object) -> None:
+        super().__init__(" ".join(map(str, (name, *args))), module(name, *args))
+
+    def ask(self, *words: object) -> Any:
+        """Send a line; returns what the line of JSON says that it answers.
+
+        Raises:
+            BenchError: it ended.
+        """
+        stdin = self._process.stdin
+        assert stdin is not None
+        text = " ".join(map(str, words))
+        with contextlib.suppress(BrokenPipeError):  # of one that has ended; it has no answer either
+            stdin.write(text + "\n")
+            stdin.flush()
+        return self.answer(f" at {text!r}")
 
 
 class Load:
@@ -141,6 +164,30 @@ class Load:
         """Keep a message of `size` bytes in flight on each connection for `seconds`."""
         shares = _split(connections, len(self._commands))
         return self._run([["echo", port, share, size, seconds] for share in shares], seconds + 30)
+
+    def accept(self, port: int, connections: int, seconds: float) -> dict[str, Any]:
+        """Open, use for a byte each way and reset, `connections` at a time, for `seconds`."""
+        shares = _split(connections, len(self._commands))
+        return self._run([["accept", port, share, seconds] for share in shares], seconds + 30)
+
+    @contextlib.contextmanager
+    def held(self, port: int, count: int) -> Iterator[None]:
+        """Keep `count` connections open, each of which has been used once, and is idle from then on."""
+        with contextlib.ExitStack() as stack:
+            shares = _split(count, len(self._commands))
+            holding = [
+                stack.enter_context(
+                    Child(
+                        f"the load that holds {share} connections",
+                        [*command, "hold", str(port), str(min(share, _OPENING)), str(share)],
+                    )
+                )
+                for command, share in zip(self._commands, shares, strict=True)
+                if share
+            ]
+            for one in holding:
+                one.answer()
+            yield
 
     def churn(self, port: int, connections: int, count: int, limit: float) -> dict[str, Any]:
         """Open, use and close `count` connections, `connections` at a time, within `limit` s."""
@@ -179,6 +226,28 @@ def _split(total: int, among: int) -> list[int]:
     return [total // among + (index < total % among) for index in range(among)]
 
 
+@contextlib.contextmanager
+def descriptors(count: int) -> Iterator[int]:
+    """Let processes that are started inside have `count` descriptors each; yields how many they may.
+
+    That is less where the system does not allow it.
+    """
+    before = soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < count:
+        wider = hard if hard == resource.RLIM_INFINITY else max(hard, count)
+        for most in (wider, hard):  # only root may raise the hard limit
+            allowed = count if most == resource.RLIM_INFINITY else min(count, most)
+            with contextlib.suppress(ValueError, OSError):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, most))
+                break
+    try:
+        now = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        yield count if now == resource.RLIM_INFINITY else min(count, now)
+    finally:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
 def cpu_seconds(pid: int) -> tuple[float, float] | None:
     """Return the user and system time of a process so far; None where there is no /proc."""
     try:
@@ -191,11 +260,20 @@ def cpu_seconds(pid: int) -> tuple[float, float] | None:
 
 def peak_memory(pid: int) -> int | None:
     """Return the most memory that a process has had, in bytes; None where there is no /proc."""
+    return _memory(pid, "VmHWM")
+
+
+def memory(pid: int) -> int | None:
+    """Return the memory that a process has, in bytes; None where there is no /proc."""
+    return _memory(pid, "VmRSS")
+
+
+def _memory(pid: int, name: str) -> int | None:
     try:
         text = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
     except OSError:
         return None
-    found = re.search(r"^VmHWM:\s*(\d+) kB", text, re.MULTILINE)
+    found = re.search(rf"^{name}:\s*(\d+) kB", text, re.MULTILINE)
     return int(found[1]) * 1024 if found else None
 
 

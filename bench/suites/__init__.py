@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from . import echo, loops
+from . import accept, echo, idle, loops
 
 if TYPE_CHECKING:
     from ..suite import Suite
 
-SUITES: Final[dict[str, Suite]] = {suite.name: suite for suite in (echo.SUITE, *loops.SUITES)}
+SUITES: Final[dict[str, Suite]] = {
+    suite.name: suite for suite in (echo.SUITE, accept.SUITE, idle.SUITE, *loops.SUITES)
+}

@@ -1,0 +1,70 @@
+"""Idle: some connections are active, and thousands more are open and say nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ..process import descriptors, memory, server
+from ..suite import Case, Measurement, Missing, Subject
+from .served import Served, measured
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import ExitStack
+
+    from ..suite import Tools
+
+#: What a process has open beside its connections, with room to spare.
+_OTHERS: Final = 64
+
+#: `select` takes only descriptors below this, wherever it is a set of bits (FD_SETSIZE).
+_SET: Final = 1024
+
+#: Those of which a curve is drawn: each of ours, and who answers to the same in another way.
+_PEERS: Final = ("bare-epoll", "asyncio-streams", "uvloop-streams")
+
+
+class Idle(Served):
+    """What an active connection costs beside idle ones."""
+
+    name = "idle"
+    title = "Idle connections beside 100 active ones"
+    what = "round trips"
+    axis = "idle"
+
+    def cases(self, *, full: bool) -> list[Case]:
+        """As `Suite.cases`."""
+        chosen = (0, 500, 1000, 5000, 10_000, 20_000) if full else (0, 20_000)
+        return [
+            Case(f"{count} idle", {"idle": count, "connections": 100, "size": 1024})
+            for count in chosen
+        ]
+
+    def subjects(self, case: Case) -> list[Subject]:
+        """As `Suite.subjects`."""
+        return [
+            one for one in super().subjects(case) if one.kind == "reactor" or one.name in _PEERS
+        ]
+
+    def start(
+        self, case: Case, subject: Subject, tools: Tools, stack: ExitStack
+    ) -> Callable[[float], Measurement]:
+        """As `Suite.start`."""
+        idle = int(case.parameters["idle"])
+        wanted = idle + int(case.parameters["connections"]) + _OTHERS
+        if subject.name == "reactor-select" and wanted > _SET:
+            raise Missing(f"select takes {_SET} descriptors at most, and {idle:,} idle want more")
+        with descriptors(wanted) as allowed:
+            if allowed < wanted:
+                raise Missing(f"a process may have {allowed:,} descriptors, and wants {wanted:,}")
+            pid, port = stack.enter_context(server("servers", subject.name))
+            before = memory(pid)
+            stack.enter_context(tools.load.held(port, idle))
+        after = memory(pid)
+        each = (
+            (after - before) / idle if idle and after is not None and before is not None else None
+        )
+        return measured(pid, lambda seconds: self.load(case, tools, port, seconds), each)
+
+
+SUITE = Idle()
