@@ -148,8 +148,9 @@ def _figures(report: dict[str, Any], suite: str, case: str, subject: str) -> dic
 
 
 def _named(items: Iterable[dict[str, Any]], name: str, what: str) -> dict[str, Any]:
+    """Find what has a name; a case may say more about itself behind it, in brackets."""
     for item in items:
-        if item["name"] == name:
+        if item["name"] == name or item["name"].startswith(f"{name} ("):
             return item
     raise _NotMeasuredError(f"{what} {name!r} was not run")
 
