@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from harness.errors import HarnessError
 
@@ -71,7 +71,7 @@ def server(name: str, *args: str, pass_fds: Sequence[int] = ()) -> Iterator[tupl
         process.stdout.close()
 
 
-class Child(contextlib.AbstractContextManager["Child"]):
+class Child:
     """A process that says lines of JSON, and ends with its input.
 
     Args:
@@ -94,6 +94,9 @@ class Child(contextlib.AbstractContextManager["Child"]):
         if not line:
             raise BenchError(f"{self._name} ended{when}")
         return json.loads(line)
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, *exc: object) -> None:
         assert self._process.stdin is not None
