@@ -22,10 +22,13 @@ class Meter:
 
     Args:
         seconds: how long the measurement is to be.
+
+    Attributes:
+        limit: the same.
     """
 
     def __init__(self, seconds: float) -> None:
-        self._limit = seconds
+        self.limit = seconds
         self._begin: float | None = None  # None while it stands still
         self.operations = 0
         self.seconds = self.user = self.system = 0.0
@@ -53,7 +56,7 @@ class Meter:
         spent = self.seconds
         if self._begin is not None:
             spent += time.perf_counter() - self._begin
-        return spent < self._limit
+        return spent < self.limit
 
     def result(self) -> dict[str, Any]:
         """Return the fields of a `Measurement`."""

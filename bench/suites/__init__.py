@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from . import echo, loops
+from . import echo, loops, threads
 
 if TYPE_CHECKING:
     from ..suite import Suite
 
-SUITES: Final[dict[str, Suite]] = {suite.name: suite for suite in (echo.SUITE, *loops.SUITES)}
+SUITES: Final[dict[str, Suite]] = {
+    suite.name: suite for suite in (echo.SUITE, *loops.SUITES, threads.SUITE)
+}
