@@ -46,7 +46,7 @@ def test_a_task_that_fails_is_told(monkeypatch):
         trips(Meter(0.01))
 
 
-def test_an_interpreter_is_found_or_missed_with_a_reason(monkeypatch):
+def test_an_interpreter_is_found_or_missed_with_a_reason(tmp_path, monkeypatch):
     """What the environment names is taken or refused, and nothing else then."""
     seen = []
 
@@ -55,9 +55,11 @@ def test_an_interpreter_is_found_or_missed_with_a_reason(monkeypatch):
         return True
 
     monkeypatch.setattr(threads, "_runs_without", found)
-    monkeypatch.setenv(threads.VARIABLE, sys.executable)
-    assert threads.without_gil() == [sys.executable, "-X", "gil=0"]
-    assert seen == [sys.executable]
+    named = tmp_path / "python"
+    named.symlink_to(sys.executable)
+    monkeypatch.setenv(threads.VARIABLE, str(named))
+    assert threads.without_gil() == [str(named), "-X", "gil=0"]
+    assert seen == [str(named)]
     monkeypatch.setattr(threads, "_runs_without", lambda path: False)
     with pytest.raises(Missing, match=threads.VARIABLE + "=.* runs no Python without the GIL"):
         threads.without_gil()
