@@ -36,9 +36,9 @@ class BenchError(HarnessError):
     """The measurement cannot be done; said to the user in one line."""
 
 
-def module(name: str, *args: object) -> list[str]:
+def module(name: str, *args: object, interpreter: Sequence[str] = (sys.executable,)) -> list[str]:
     """Return the command that runs a module of this package."""
-    return [sys.executable, "-m", f"{PACKAGE}.{name}", *map(str, args)]
+    return [*interpreter, "-m", f"{PACKAGE}.{name}", *map(str, args)]
 
 
 def _popen(command: list[str], **more: Any) -> subprocess.Popen[str]:
@@ -117,10 +117,14 @@ class Worker(Child):
     Args:
         name: module of this package that it runs.
         args: for it.
+        interpreter: command of the Python that runs it.
     """
 
-    def __init__(self, name: str, *args: object) -> None:
-        super().__init__(" ".join(map(str, (name, *args))), module(name, *args))
+    def __init__(
+        self, name: str, *args: object, interpreter: Sequence[str] = (sys.executable,)
+    ) -> None:
+        command = module(name, *args, interpreter=interpreter)
+        super().__init__(" ".join(map(str, (name, *args))), command)
 
     def ask(self, *words: object) -> Any:
         """Send a line; returns what the line of JSON says that it answers.

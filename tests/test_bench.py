@@ -11,11 +11,10 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from bench import churn, loop_worker, meter, runner, suites
+from bench import churn, runner, suites
 from bench.process import BenchError, Worker, server
 from bench.suite import Case, Measurement, Missing, Subject, Suite
 from harness import schema
@@ -69,28 +68,6 @@ def test_servers_are_measured_side_by_side(tmp_path, compiler):
         assert name in done.stdout
     assert "What must hold" in done.stdout
     assert "echo: 1 KiB, 100 connections" in done.stderr  # where nobody watches, a line for a case
-
-
-def test_loops_are_measured_side_by_side(tmp_path):
-    """Every loop in every round of the suites that it has; the rest is said."""
-    names = list(loop_worker.SUITES)
-    done = bench(
-        *(*names, "--rounds", 2, "--seconds", 0.02, "--json", tmp_path / "loops.json"),
-        *("--subject", "reactor", "--subject", "asyncio", "--subject", "trio"),
-    )
-    assert done.returncode == 0, done.stderr
-    found = cases(report(tmp_path / "loops.json"))
-    assert [suite for suite, _ in found] == names
-    for subjects in found.values():
-        ours, asyncio, trio = subjects
-        for one in (ours, asyncio):
-            assert one["missing"] is None
-            assert len(one["rates"]) == 2
-            assert min(one["rates"]) > 0
-        assert "asyncio" in ours["ratios"]
-        if trio["missing"] is not None:
-            assert trio["rates"] == []
-            assert f"trio is left out: {trio['missing']}" in done.stdout
 
 
 def test_churn_finds_everything_given_back(tmp_path):
@@ -347,10 +324,10 @@ def test_a_server_is_not_in_the_foreground_of_the_terminal():
 
 def test_a_worker_that_ends_is_told_in_one_line():
     with (
-        Worker("loop_worker", "reactor") as worker,
-        pytest.raises(BenchError, match="loop_worker reactor ended at 'run warp 1'"),
+        Worker("inprocess.worker", "reactor", "post", "{}") as worker,
+        pytest.raises(BenchError, match=r"inprocess\.worker reactor post {} ended at 'run warp'"),
     ):
-        worker.ask("run", "warp", 1)
+        worker.ask("run", "warp")
 
 
 def test_a_report_alone_goes_to_standard_output(counted, capsys):
@@ -386,43 +363,3 @@ def test_subjects_and_cases_are_chosen():
     assert (step.case.name, [one.name for one in step.subjects]) == ("two", ["peer"])
     with pytest.raises(BenchError, match="there is no subject 'who'"):
         runner.plan([suite], runner.Options(subjects=("peer", "who")))
-
-
-@pytest.mark.parametrize("name", ["reactor", "asyncio"])
-@pytest.mark.parametrize("suite", loop_worker.SUITES)
-def test_a_suite_does_what_it_counts(suite, name, monkeypatch):
-    """What is counted has been made, or, of what is taken back, has not."""
-    made = itertools.count()
-
-    async def spawned():
-        next(made)
-
-    monkeypatch.setattr(loop_worker, "nothing", made.__next__)
-    monkeypatch.setattr(loop_worker, "anothing", spawned)
-    monkeypatch.setattr(loop_worker, "BATCH", 10)
-    monkeypatch.setattr(loop_worker, "PENDING", 50)
-    library: Any = loop_worker.LIBRARIES[name]()
-    clock = meter.Meter(0.01)
-    loop_worker.SUITES[suite][0](library, clock)
-    result = clock.result()
-    assert result["operations"] >= 10
-    assert result["seconds"] >= 0.01
-    assert result["user_s"] + result["system_s"] >= 0
-    counted = result["operations"] if suite in {"post", "post-threads", "spawn"} else 0
-    # Of tasks, the last batch may be left to the next turn, which there is none of.
-    assert counted - 10 <= next(made) <= counted + 10
-    if name == "asyncio":
-        library._loop.close()
-    else:
-        library._context.close()
-
-
-def test_a_library_that_is_not_installed_is_left_out(monkeypatch, capsys):
-    class Absent(loop_worker.Library):
-        def open(self):
-            raise ImportError("no", name="absent")
-
-    monkeypatch.setitem(loop_worker.LIBRARIES, "absent", Absent)
-    monkeypatch.setattr(sys, "stdin", ["what\n"])
-    loop_worker.main("absent")
-    assert json.loads(capsys.readouterr().out) == "absent is not installed"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from . import accept, echo, idle, loops
+from . import accept, echo, idle, loops, threads
 
 if TYPE_CHECKING:
     from ..suite import Suite
 
 SUITES: Final[dict[str, Suite]] = {
-    suite.name: suite for suite in (echo.SUITE, accept.SUITE, idle.SUITE, *loops.SUITES)
+    suite.name: suite
+    for suite in (echo.SUITE, accept.SUITE, idle.SUITE, *loops.SUITES, threads.SUITE)
 }
