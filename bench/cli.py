@@ -81,6 +81,7 @@ def main(options: argparse.Namespace) -> int:
 def _measure(
     options: argparse.Namespace, steps: list[runner.Step], churned: churn.Options | None
 ) -> int:
+    places = _places(options)
     seed = random.randrange(2**32) if options.seed is None else options.seed
     progress = _Progress(options.rounds)
     _say_missing(steps, progress.out)
@@ -101,10 +102,13 @@ def _measure(
             ended = exc
         finally:
             progress.end()
-    # Also when it came to no good end: what was measured may have taken an hour.
-    _write(options, run.report)
-    if options.json != "-":
+    # Also when it came to no good end: what was measured may have taken an hour. It is shown first,
+    # for by now the disk may be full.
+    if options.json == "-":
+        print_json(run.report)
+    else:
         _show(run.report)
+    _write(places, run.report)
     if isinstance(ended, BenchError):
         raise ended
     if ended is not None:
@@ -157,12 +161,26 @@ def _say_missing(steps: list[runner.Step], out: Console) -> None:
         out.print(plain(f"left out: {', '.join(missing)}: pip install 'reactorlab[bench]'"))
 
 
-def _write(options: argparse.Namespace, report: dict[str, Any]) -> None:
+def _places(options: argparse.Namespace) -> list[Path]:
+    """Return the files to write, in folders that are there when this returns.
+
+    Raises:
+        BenchError: one of them cannot be written.
+    """
     places = [options.out / "bench.json"] if options.out else []
-    if options.json == "-":
-        print_json(report)
-    elif options.json:
+    if options.json and options.json != "-":
         places.append(Path(options.json))
+    for place in places:
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise BenchError(f"{place}: {exc.strerror}") from exc
+        if place.is_dir():
+            raise BenchError(f"{place}: it is a folder")
+    return places
+
+
+def _write(places: list[Path], report: dict[str, Any]) -> None:
     for place in places:
         try:
             jsonfile.write(place, report, indent=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import json
 import os
@@ -17,7 +18,7 @@ import pytest
 from bench import churn, runner, suites
 from bench.process import BenchError, Worker, server
 from bench.suite import Case, Measurement, Missing, Subject, Suite
-from harness import schema
+from harness import jsonfile, schema
 from harness.cli import main
 from reactor import backends
 
@@ -350,10 +351,29 @@ def test_a_missed_bar_is_no_failure_and_a_leak_is_one(counted, monkeypatch, caps
     assert "fds: 1 before, 2 after" in said.err
 
 
-def test_a_place_that_cannot_be_written_is_one_line(counted, tmp_path, capsys):
+@pytest.mark.parametrize("option", ["--out", "--json"])
+@pytest.mark.parametrize("place", ["file/below", "folder"])
+def test_a_place_that_cannot_be_written_is_one_line(option, place, counted, tmp_path, capsys):
+    """It is told before anything is measured, which may take an hour."""
     (tmp_path / "file").touch()
-    assert main(["bench", "counted", "--rounds", "1", "--out", str(tmp_path / "file")]) == 2
-    assert capsys.readouterr().err.splitlines()[-1].startswith("reactorlab: ")
+    (tmp_path / "folder" / "bench.json").mkdir(parents=True)
+    assert main(["bench", "counted", "--rounds", "1", option, str(tmp_path / place)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"reactorlab: {tmp_path / place}")
+    assert counted.asked == []
+
+
+def test_what_was_measured_is_shown_when_it_cannot_be_written(
+    counted, monkeypatch, tmp_path, capsys
+):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr(jsonfile, "write", full)
+    assert main(["bench", "counted", "--rounds", "1", "--out", str(tmp_path)]) == 2
+    said = capsys.readouterr()
+    assert "Counted: one" in said.out
+    assert said.err.splitlines()[-1] == f"reactorlab: {tmp_path / 'bench.json'}: no space left"
 
 
 def test_subjects_and_cases_are_chosen():
