@@ -10,5 +10,5 @@ if TYPE_CHECKING:
     from ..suite import Suite
 
 SUITES: Final[dict[str, Suite]] = {
-    suite.name: suite for suite in (echo.SUITE, accept.SUITE, idle.SUITE, *loops.SUITES)
+    suite.name: suite for suite in (*echo.SUITES, accept.SUITE, idle.SUITE, *loops.SUITES)
 }
