@@ -208,10 +208,10 @@ class Load:
         ]
         return self._run(jobs, seconds + 30)
 
-    def accept(self, port: int, connections: int, seconds: float) -> dict[str, Any]:
+    def accept(self, where: int | str, connections: int, seconds: float) -> dict[str, Any]:
         """Open, use for a byte each way and reset, `connections` at a time, for `seconds`."""
         shares = _split(connections, len(self._commands))
-        return self._run([["accept", port, share, seconds] for share in shares], seconds + 30)
+        return self._run([["accept", where, share, seconds] for share in shares], seconds + 30)
 
     @contextlib.contextmanager
     def held(self, port: int, count: int) -> Iterator[None]:

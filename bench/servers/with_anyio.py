@@ -30,6 +30,7 @@ async def _main(settings: Settings) -> None:
     def echo(stream: Any) -> Coroutine[Any, Any, None]:
         return _LIBRARY.echo(stream.receive, stream.send, stream.aclose, settings)
 
+    listener: Any
     if settings.path is None:
         listener = await anyio.create_tcp_listener(local_host="127.0.0.1", backlog=BACKLOG)
         port = listener.extra(anyio.abc.SocketAttribute.local_port)  # noqa: S610 - not of Django

@@ -6,7 +6,6 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 import curio
-from curio.io import Socket
 
 from .echo import Library
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
     from .settings import Settings
 
-_LIBRARY = Library(timeout_async=curio.timeout_after)
+_LIBRARY = Library(timeout_async=curio.timeout_after, gone=(OSError, curio.TaskTimeout))
 
 
 def serve(settings: Settings) -> None:
@@ -27,4 +26,4 @@ async def _main(settings: Settings) -> None:
     def echo(client: Any, _: object) -> Coroutine[Any, Any, None]:
         return _LIBRARY.echo(client.recv, client.sendall, client.close, settings)
 
-    await curio.network.run_server(Socket(settings.listener()), echo)
+    await curio.network.run_server(curio.io.Socket(settings.listener()), echo)

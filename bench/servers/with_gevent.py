@@ -33,7 +33,7 @@ def _echo(settings: Settings, client: Any, _: object) -> None:
             if not data:
                 return
             send(data)
-    except OSError:
+    except (OSError, gevent.Timeout):
         pass
     finally:
         client.close()

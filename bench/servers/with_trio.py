@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 _LIBRARY = Library(
-    timeout=trio.fail_after, gone=(OSError, trio.BrokenResourceError, trio.ClosedResourceError)
+    timeout=trio.fail_after,
+    gone=(OSError, trio.TooSlowError, trio.BrokenResourceError, trio.ClosedResourceError),
 )
 
 

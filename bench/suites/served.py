@@ -22,7 +22,7 @@ C: Final = "c-epoll"
 _SMALL: Final = 4096
 _LARGE: Final = 65536
 
-#: Descriptors of a server beside its connections, with room to spare; and a limit that suits nobody.
+#: Descriptors of a server beside its connections, with room to spare.
 _OTHERS: Final = 64
 
 
