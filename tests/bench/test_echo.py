@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.process import BenchError, Load
+from bench.process import BenchError, Load, server, serving
 from bench.servers import SERVERS, TIMED
 from bench.suite import Case, Missing, Subject, Tools
 from bench.suites import SUITES
@@ -40,18 +40,12 @@ def run(stack, name, tools, **more):
         pytest.skip(str(exc))
 
 
-@pytest.mark.parametrize("unix", [False, True], ids=["tcp", "unix"])
-@pytest.mark.parametrize("name", NAMES)
-def test_a_server_echoes_more_than_fits(name, unix, tools, tmp_path):
-    """What a client does not take at once is kept, in order; and the end comes after all of it."""
-    path = str(tmp_path / "s") if unix else None
-    sent = os.urandom(1 << 12) * 1000
-    with contextlib.ExitStack() as stack:
-        port = run(stack, name, tools, path=path)
-        client = stack.enter_context(socket.socket(socket.AF_UNIX if unix else socket.AF_INET))
+def exchange(address, sent):
+    """Return what comes back of `sent`, to a client whose socket takes little at a time."""
+    with socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 12)
         client.settimeout(60)
-        client.connect(path or ("127.0.0.1", port))
+        client.connect(address)
 
         def send():
             client.sendall(sent)
@@ -63,8 +57,33 @@ def test_a_server_echoes_more_than_fits(name, unix, tools, tmp_path):
         while data := client.recv(1 << 16):
             back += data
         sender.join()
+    return back
+
+
+@pytest.mark.parametrize("unix", [False, True], ids=["tcp", "unix"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_server_echoes_more_than_fits(name, unix, tools, tmp_path):
+    """What a client does not take at once is kept, in order; and the end comes after all of it."""
+    path = str(tmp_path / "s") if unix else None
+    sent = os.urandom(1 << 12) * 1000
+    with contextlib.ExitStack() as stack:
+        port = run(stack, name, tools, path=path)
+        back = exchange(path or ("127.0.0.1", port), sent)
     assert len(back) == len(sent)
     assert back == sent
+
+
+@pytest.mark.skipif(not shutil.which("cc") or sys.platform != "linux", reason="limits of Linux")
+@pytest.mark.parametrize("name", ["bare-epoll", C])
+def test_what_a_limit_has_kept_may_go_in_several_parts(name, tools):
+    """A receive of more than the system buffers: one room is not enough for what it brings."""
+    sent, receive = os.urandom(1 << 12) * 4000, str(1 << 24)
+    command = [str(tools.load.program("server")), receive]
+    with serving(name, command) if name == C else server("servers", name, "--receive", receive) as (
+        _,
+        port,
+    ):
+        assert exchange(("127.0.0.1", port), sent) == sent
 
 
 @pytest.mark.parametrize("name", TIMED)
