@@ -1,12 +1,15 @@
 /* The load of the benchmarks: one thread, edge-free epoll, nothing allocated per operation.
  *
- *   load echo   PORT CONNECTIONS SIZE SECONDS   keep one message in flight on each connection
+ *   load echo   PORT CONNECTIONS SIZE SECONDS [FLIGHT]
+ *                                               keep FLIGHT messages, or one, in flight on each
  *   load accept PORT CONNECTIONS SECONDS        open, send a byte, receive it, reset; again and again
  *   load churn  PORT CONNECTIONS COUNT          the same COUNT times, and most are closed instead
  *   load hold   PORT CONNECTIONS COUNT          open COUNT, a byte each way on each, and keep them
  *                                               until standard input ends
  *
- * CONNECTIONS are open, or for `hold` being opened, at a time. Prints one JSON object. Anything unexpected ends it with a message and status 1.
+ * PORT is one of this machine, or the path of a Unix socket. CONNECTIONS are open, or for `hold`
+ * being opened, at a time. Prints one JSON object.
+ * Anything unexpected ends it with a message and status 1.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -20,7 +23,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -30,19 +35,23 @@
 
 #define FOREVER 1e18
 #define BUCKETS 200000 /* microseconds; what is slower counts as this */
+#define CHUNK 262144   /* what a receive asks for, in bytes */
 
 struct connection {
     int fd;
     int connected;
-    size_t sent, received;
-    double began;
+    int waiting;           /* for room to send */
+    size_t sent, received; /* bytes, of all messages together */
+    size_t answered;       /* messages */
+    double *began;         /* of each message in flight, in turn */
 };
 
 static int poller;
-static char *message, *scratch;
-static size_t size;
+static char *stream, *scratch; /* messages one after the other, for any part of one and a CHUNK */
+static size_t size, flight = 1;
 static uint32_t latency[BUCKETS];
 static struct sockaddr_in server = {.sin_family = AF_INET};
+static struct sockaddr_un named = {.sun_family = AF_UNIX}; /* instead, where it has a path */
 
 static void die(const char *what) {
     fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
@@ -63,8 +72,20 @@ static void watch(int op, struct connection *c, uint32_t events) {
 /* Each connection comes from another loopback address: closed ones keep their port for a minute. */
 static void begin(struct connection *c, long number, double at) {
     int one = 1;
+    double *began = c->began;
     memset(c, 0, sizeof *c);
-    c->began = at;
+    c->began = began;
+    for (size_t i = 0; i < flight; i++) began[i] = at;
+    c->waiting = 1;
+    if (named.sun_path[0]) {
+        /* One that does not block is refused by a full queue, and there is no event for room in it. */
+        c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (c->fd < 0) die("socket");
+        if (connect(c->fd, (struct sockaddr *)&named, sizeof named)) die("connect");
+        if (fcntl(c->fd, F_SETFL, O_NONBLOCK)) die("fcntl");
+        watch(EPOLL_CTL_ADD, c, EPOLLOUT);
+        return;
+    }
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (c->fd < 0) die("socket");
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -88,23 +109,33 @@ static void finish_connect(struct connection *c) {
     c->connected = 1;
 }
 
-/* Send what is left of the message; a full buffer waits for room. */
-static void push(struct connection *c, int waiting) {
-    while (c->sent < size) {
-        ssize_t n = send(c->fd, message + c->sent, size - c->sent, MSG_NOSIGNAL);
+/* Send what may be in flight; a full buffer waits for room. */
+static void push(struct connection *c) {
+    size_t until = (c->answered + flight) * size;
+    while (c->sent < until) {
+        size_t at = c->sent % size, length = until - c->sent;
+        if (length > size + CHUNK - at) length = size + CHUNK - at;
+        ssize_t n = send(c->fd, stream + at, length, MSG_NOSIGNAL);
         if (n < 0) {
             if (errno != EAGAIN) die("send");
-            if (!waiting) watch(EPOLL_CTL_MOD, c, EPOLLIN | EPOLLOUT);
+            if (!c->waiting) watch(EPOLL_CTL_MOD, c, EPOLLIN | EPOLLOUT);
+            c->waiting = 1;
             return;
         }
         c->sent += (size_t)n;
     }
-    if (waiting) watch(EPOLL_CTL_MOD, c, EPOLLIN);
+    if (c->waiting) watch(EPOLL_CTL_MOD, c, EPOLLIN);
+    c->waiting = 0;
 }
 
-/* Receive; 1 when the whole message is back. */
-static int pull(struct connection *c) {
-    ssize_t n = recv(c->fd, scratch, size, 0);
+static void note(double seconds) {
+    long us = (long)(seconds * 1e6);
+    latency[us < BUCKETS ? us : BUCKETS - 1]++;
+}
+
+/* Receive once; returns how many messages are back by that. */
+static long pull(struct connection *c, double t) {
+    ssize_t n = recv(c->fd, scratch, CHUNK, 0);
     if (n < 0) {
         if (errno == EAGAIN) return 0;
         die("recv");
@@ -113,17 +144,18 @@ static int pull(struct connection *c) {
         errno = ECONNRESET;
         die("the server closed");
     }
-    if (c->received + (size_t)n > size || memcmp(scratch, message + c->received, (size_t)n)) {
+    if (c->received + (size_t)n > c->sent || memcmp(scratch, stream + c->received % size, (size_t)n)) {
         errno = EBADMSG;
         die("not an echo");
     }
     c->received += (size_t)n;
-    return c->received == size;
-}
-
-static void note(double seconds) {
-    long us = (long)(seconds * 1e6);
-    latency[us < BUCKETS ? us : BUCKETS - 1]++;
+    long back = 0;
+    for (; c->received >= (c->answered + 1) * size; back++) {
+        double *began = &c->began[c->answered++ % flight];
+        note(t - *began);
+        *began = t; /* the next one takes its place */
+    }
+    return back;
 }
 
 static long quantile(double share, long total) {
@@ -154,20 +186,40 @@ int main(int argc, char **argv) {
     int hold = !strcmp(argv[1], "hold");
     long connections = atol(argv[3]), total = LONG_MAX, opened = 0, done = 0;
     double seconds = FOREVER;
+    struct rlimit files;
+    if (!getrlimit(RLIMIT_NOFILE, &files)) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    if (argv[2][0] == '/') {
+        if (strlen(argv[2]) >= sizeof named.sun_path) {
+            errno = ENAMETOOLONG;
+            die(argv[2]);
+        }
+        strcpy(named.sun_path, argv[2]);
+    }
     server.sin_port = htons((uint16_t)atoi(argv[2]));
     server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     size = echo ? (size_t)atol(argv[4]) : 1;
     if (echo)
-        seconds = argc > 5 ? atof(argv[5]) : 1;
+        seconds = argc > 5 ? atof(argv[5]) : 1, flight = argc > 6 ? (size_t)atol(argv[6]) : 1;
     else if (accept)
         seconds = atof(argv[4]);
     else
         total = atol(argv[4]);
-    message = malloc(size);
-    scratch = malloc(size);
-    struct connection *all = calloc((size_t)(hold ? total : connections), sizeof *all);
-    if (!message || !scratch || !all) die("malloc");
-    for (size_t i = 0; i < size; i++) message[i] = (char)(i * 31 + 7);
+    if (!size || !flight) {
+        fprintf(stderr, "load: a message has a byte at least, and one is in flight\n");
+        return 2;
+    }
+    size_t room = (size_t)(hold ? total : connections);
+    stream = malloc(size + CHUNK);
+    scratch = malloc(CHUNK);
+    struct connection *all = calloc(room, sizeof *all);
+    double *began = calloc(room * flight, sizeof *began);
+    if (!stream || !scratch || !all || !began) die("malloc");
+    for (size_t i = 0; i < room; i++) all[i].began = began + i * flight;
+    for (size_t i = 0; i < size + CHUNK; i++)
+        stream[i] = (char)((i % size) * 31 + (i % size >> 8) * 17 + 7);
     poller = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event events[1024];
     double start = now(), last = start + seconds, t = start;
@@ -183,18 +235,17 @@ int main(int argc, char **argv) {
             struct connection *c = events[i].data.ptr;
             if (!c->connected) {
                 finish_connect(c);
-                if (echo) c->began = t;
-                push(c, 1);
+                for (size_t k = 0; echo && k < flight; k++) c->began[k] = t;
+                push(c);
                 continue;
             }
-            if (events[i].events & EPOLLOUT) push(c, 1);
-            if (!(events[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP)) || !pull(c)) continue;
-            note(t - c->began);
-            done++;
+            if (events[i].events & EPOLLOUT) push(c);
+            if (!(events[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP))) continue;
+            long back = pull(c, t);
+            if (!back) continue;
+            done += back;
             if (echo) {
-                c->sent = c->received = 0;
-                c->began = t;
-                push(c, 0);
+                push(c);
                 continue;
             }
             if (!hold) end(c, accept || done % 16 == 0); /* some peers do not say goodbye */

@@ -10,66 +10,137 @@ import selectors
 import socket
 import sys
 import time
-from typing import cast
+from dataclasses import dataclass, field
+from typing import Final
+
+#: What a receive asks for, in bytes.
+_CHUNK: Final = 1 << 18
+
+
+@dataclass(slots=True)
+class _Connection:
+    """A connection with messages in flight; how many bytes of them all it has sent and received."""
+
+    sock: socket.socket
+    began: list[float] = field(default_factory=list)
+    sent: int = 0
+    received: int = 0
+    waiting: bool = False
+
+
+class Load:
+    """What it is doing.
+
+    Args:
+        where: port of this machine, or path of a Unix socket.
+        size: of a message, in bytes.
+        flight: messages at a time on each connection.
+    """
+
+    def __init__(self, where: str, size: int, flight: int) -> None:
+        unix = where.startswith("/")
+        self._family = socket.AF_UNIX if unix else socket.AF_INET
+        self._address = where if unix else ("127.0.0.1", int(where))
+        self._size, self._flight = size, flight
+        self._stream = memoryview(bytes(size * flight))
+        self._selector = selectors.DefaultSelector()
+        self.times: list[float] = []
+        self.opened = 0
+
+    def begin(self) -> None:
+        """Open a connection and send as much as may be in flight."""
+        began = time.monotonic()
+        sock = socket.socket(self._family)
+        sock.connect(self._address)
+        sock.setblocking(False)
+        self.opened += 1
+        one = _Connection(sock, [began] * self._flight)
+        self._selector.register(sock, selectors.EVENT_READ, one)
+        self.push(one)
+
+    def end(self, one: _Connection) -> None:
+        """Close a connection with a reset, which keeps no port busy."""
+        self._selector.unregister(one.sock)
+        one.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        one.sock.close()
+
+    def end_all(self) -> None:
+        """Close what is open."""
+        for key in list(self._selector.get_map().values()):
+            self.end(key.data)
+
+    def turn(self) -> list[_Connection]:
+        """Wait, send and receive; returns the connections on which a message is back."""
+        back = []
+        for key, events in self._selector.select(10):
+            one: _Connection = key.data
+            if events & selectors.EVENT_WRITE:
+                self.push(one)
+            if events & selectors.EVENT_READ and self._pull(one):
+                back.append(one)
+        return back
+
+    def push(self, one: _Connection) -> None:
+        """Send what may be in flight; a full buffer waits for room."""
+        until = one.received // self._size * self._size + self._size * self._flight
+        full = False
+        while one.sent < until and not full:
+            try:
+                one.sent += one.sock.send(self._stream[: until - one.sent])
+            except BlockingIOError:
+                full = True
+        if full != one.waiting:
+            one.waiting = full
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if full else 0)
+            self._selector.modify(one.sock, events, one)
+
+    def _pull(self, one: _Connection) -> int:
+        data = one.sock.recv(_CHUNK)
+        if not data:
+            raise ConnectionError("the server closed")
+        before = one.received // self._size
+        one.received += len(data)
+        after = one.received // self._size
+        now = time.monotonic()
+        for number in range(before, after):
+            self.times.append(now - one.began[number % self._flight])
+            one.began[number % self._flight] = now
+        return after - before
 
 
 def main(argv: list[str]) -> int:
-    """Run ``echo PORT CONNECTIONS SIZE SECONDS``, or ``accept``, ``churn`` or ``hold``: see `load.c`."""
-    mode, port, connections = argv[0], int(argv[1]), int(argv[2])
-    message = bytes(int(argv[3])) if mode == "echo" else b"x"
+    """Run ``echo WHERE CONNECTIONS SIZE SECONDS [FLIGHT]``, or ``accept``, ``churn`` or ``hold``."""
+    mode, where, connections = argv[0], argv[1], int(argv[2])
+    echo = mode == "echo"
+    load = Load(where, int(argv[3]) if echo else 1, int(argv[5]) if echo and argv[5:] else 1)
     total = int(argv[3]) if mode in {"churn", "hold"} else sys.maxsize
-    seconds = float(argv[-1]) if mode in {"echo", "accept"} else float("inf")
-    selector = selectors.DefaultSelector()
-    opened = done = 0
-    times = []
-
-    def begin() -> None:
-        nonlocal opened
-        began = time.monotonic()
-        sock = socket.create_connection(("127.0.0.1", port))
-        opened += 1
-        sock.sendall(message)
-        selector.register(sock, selectors.EVENT_READ, [len(message), began])
-
-    def end(sock: socket.socket) -> None:
-        selector.unregister(sock)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        sock.close()
-
+    seconds = {"echo": argv[4:5], "accept": argv[3:4]}.get(mode)
+    limit = float(seconds[0]) if seconds else float("inf")
     start = time.monotonic()
-    for _ in range(min(connections, total)):
-        begin()
-    while done < total and time.monotonic() - start < seconds:
-        for key, _ in selector.select(10):
-            sock = cast("socket.socket", key.fileobj)
-            data = sock.recv(len(message))
-            if not data:
-                print("load: the server closed", file=sys.stderr)
-                return 1
-            key.data[0] -= len(data)
-            if key.data[0]:
-                continue
-            done += 1
-            now = time.monotonic()
-            times.append(now - key.data[1])
-            if mode == "echo":
-                key.data[:] = len(message), now
-                sock.sendall(message)
-                continue
-            if mode != "hold":
-                end(sock)
-            if opened < total:
-                begin()
-    times.sort()
-    result = {"operations": done, "seconds": time.monotonic() - start}
+    try:
+        while load.opened < min(connections, total):
+            load.begin()
+        while len(load.times) < total and time.monotonic() - start < limit:
+            for one in load.turn():
+                if echo:
+                    load.push(one)
+                    continue
+                if mode != "hold":
+                    load.end(one)
+                if load.opened < total:
+                    load.begin()
+    except OSError as exc:
+        print(f"load: {exc}", file=sys.stderr)
+        return 1
+    times = sorted(load.times)
+    result = {"operations": len(times), "seconds": time.monotonic() - start}
     for name, share in (("p50_us", 0.5), ("p99_us", 0.99)):
         result[name] = int(times[int(len(times) * share)] * 1e6) if times else 0
     print(json.dumps(result), flush=True)
     if mode == "hold":
         sys.stdin.read()
     elif mode == "accept":
-        for key in list(selector.get_map().values()):
-            end(cast("socket.socket", key.fileobj))
+        load.end_all()
     return 0
 
 

@@ -50,15 +50,30 @@ def _popen(command: list[str], **more: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(command, text=True, env=environment, process_group=0, **more)
 
 
+def server(
+    name: str, *args: str, pass_fds: Sequence[int] = ()
+) -> contextlib.AbstractContextManager[tuple[int, int]]:
+    """Run a module of this package as `serving`."""
+    return serving(" ".join((name, *args)), module(name, *args), pass_fds=pass_fds)
+
+
 @contextlib.contextmanager
-def server(name: str, *args: str, pass_fds: Sequence[int] = ()) -> Iterator[tuple[int, int]]:
-    """Run a module of this package; yields its process id and the port that it prints, and ends it."""
-    process = _popen(module(name, *args), stdout=subprocess.PIPE, pass_fds=pass_fds)
+def serving(
+    name: str, command: list[str], pass_fds: Sequence[int] = ()
+) -> Iterator[tuple[int, int]]:
+    """Run a server; yields its process id and the port that it prints, and ends it.
+
+    Args:
+        name: what it is called when it fails.
+        command: that runs it.
+        pass_fds: descriptors that it has too.
+    """
+    process = _popen(command, stdout=subprocess.PIPE, pass_fds=pass_fds)
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
         if not line:
-            raise BenchError(f"{' '.join((name, *args))} ended before it listened")
+            raise BenchError(f"{name} ended before it listened")
         yield process.pid, int(line)
     finally:
         process.terminate()
@@ -150,32 +165,57 @@ class Load:
     """
 
     def __init__(self, folder: Path, compiler: str = "cc") -> None:
-        found = shutil.which(compiler) if sys.platform == "linux" else None
-        if found is None:
-            self.kind = "python"
-            self._commands = [module("load")] * 2
-            return
-        self.kind = "c"
-        program = folder / "load"
+        self._folder = folder
+        self._compiler = shutil.which(compiler) if sys.platform == "linux" else None
+        program = self.program("load")
+        self.kind = "python" if program is None else "c"
+        self._commands = [module("load")] * 2 if program is None else [[str(program)]]
+
+    def program(self, name: str) -> Path | None:
+        """Return the program of this package in C, built when it is first asked for.
+
+        Returns:
+            None where it cannot be built: there is no compiler, or no epoll.
+
+        Raises:
+            BenchError: the compiler did not take it.
+        """
+        program = self._folder / name
+        if self._compiler is None or program.exists():
+            return None if self._compiler is None else program
         built = subprocess.run(
-            [found, "-O2", "-o", str(program), str(_HERE / "load.c")],
+            [self._compiler, "-O2", "-o", str(program), str(_HERE / f"{name}.c")],
             capture_output=True,
             text=True,
             check=False,
         )
         if built.returncode:
-            raise BenchError(f"{compiler} could not build the load generator: {built.stderr}")
-        self._commands = [[str(program)]]
+            raise BenchError(f"{self._compiler} could not build {name}.c: {built.stderr}")
+        return program
 
-    def echo(self, port: int, connections: int, size: int, seconds: float) -> dict[str, Any]:
-        """Keep a message of `size` bytes in flight on each connection for `seconds`."""
-        shares = _split(connections, len(self._commands))
-        return self._run([["echo", port, share, size, seconds] for share in shares], seconds + 30)
+    def echo(
+        self, where: int | str, connections: int, size: int, seconds: float, flight: int = 1
+    ) -> dict[str, Any]:
+        """Keep messages in flight on each connection.
 
-    def accept(self, port: int, connections: int, seconds: float) -> dict[str, Any]:
+        Args:
+            where: port of this machine, or path of a Unix socket.
+            connections: how many.
+            size: of a message, in bytes.
+            seconds: for which.
+            flight: messages at a time on each connection.
+        """
+        jobs: list[list[object]] = [
+            ["echo", where, share, size, seconds, flight]
+            for share in _split(connections, len(self._commands))
+            if share
+        ]
+        return self._run(jobs, seconds + 30)
+
+    def accept(self, where: int | str, connections: int, seconds: float) -> dict[str, Any]:
         """Open, use for a byte each way and reset, `connections` at a time, for `seconds`."""
         shares = _split(connections, len(self._commands))
-        return self._run([["accept", port, share, seconds] for share in shares], seconds + 30)
+        return self._run([["accept", where, share, seconds] for share in shares], seconds + 30)
 
     @contextlib.contextmanager
     def held(self, port: int, count: int) -> Iterator[None]:

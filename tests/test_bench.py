@@ -52,7 +52,9 @@ def test_servers_are_measured_side_by_side(tmp_path, compiler):
     """Every server in every round, with ratios; with the load in C and, without a compiler, Python."""
     path = os.environ["PATH"] if compiler is None else str(Path(sys.executable).parent)
     done = bench(
-        *("echo", "--rounds", 2, "--seconds", 0.05, "--out", tmp_path, "--seed", 5), PATH=path
+        *("echo", "--case", "1 KiB", "--rounds", 2, "--seconds", 0.05, "--seed", 5),
+        *("--out", tmp_path),
+        PATH=path,
     )
     assert done.returncode == 0, done.stderr
     data = report(tmp_path / "bench.json")

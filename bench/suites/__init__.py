@@ -11,5 +11,5 @@ if TYPE_CHECKING:
 
 SUITES: Final[dict[str, Suite]] = {
     suite.name: suite
-    for suite in (echo.SUITE, accept.SUITE, idle.SUITE, *loops.SUITES, threads.SUITE)
+    for suite in (*echo.SUITES, accept.SUITE, idle.SUITE, *loops.SUITES, threads.SUITE)
 }

@@ -33,9 +33,9 @@ class Accept(Served):
             ]
         return cases
 
-    def load(self, case: Case, tools: Tools, port: int, seconds: float) -> dict[str, Any]:
+    def load(self, case: Case, tools: Tools, where: int | str, seconds: float) -> dict[str, Any]:
         """As `Served.load`."""
-        return tools.load.accept(port, int(case.parameters["connections"]), seconds)
+        return tools.load.accept(where, int(case.parameters["connections"]), seconds)
 
 
 SUITE = Accept()

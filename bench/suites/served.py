@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Any, Final
 
-from ..process import cpu_seconds, peak_memory, server
+from ..process import cpu_seconds, descriptors, peak_memory, server, serving
 from ..servers import SERVERS
-from ..suite import Case, Measurement, Subject, Suite
+from ..suite import Case, Measurement, Missing, Subject, Suite
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import ExitStack
+    from contextlib import AbstractContextManager, ExitStack
 
     from ..suite import Tools
+
+#: The server in C.
+C: Final = "c-epoll"
+
+#: Messages of more than this many bytes are received in parts of `_LARGE`, smaller ones of `_SMALL`.
+_SMALL: Final = 4096
+_LARGE: Final = 65536
+
+#: Descriptors of a server beside its connections, with room to spare.
+_OTHERS: Final = 64
 
 
 class Served(Suite):
@@ -20,19 +31,55 @@ class Served(Suite):
 
     def subjects(self, case: Case) -> list[Subject]:
         """As `Suite.subjects`."""
-        return [Subject(name, kind, needs) for name, (kind, needs, _) in SERVERS.items()]
+        python = [Subject(name, one.kind, one.needs) for name, one in SERVERS.items()]
+        if sys.platform != "linux":
+            return python
+        limit = next(i for i, one in enumerate(python) if one.kind == "limit")
+        return [*python[:limit], Subject(C, "limit"), *python[limit:]]
 
     def start(
         self, case: Case, subject: Subject, tools: Tools, stack: ExitStack
     ) -> Callable[[float], Measurement]:
         """As `Suite.start`."""
-        pid, port = stack.enter_context(server("servers", subject.name))
+        with descriptors(int(case.parameters["connections"]) + _OTHERS):
+            pid, port = stack.enter_context(served(subject.name, case, tools))
         return measured(pid, lambda seconds: self.load(case, tools, port, seconds))
 
-    def load(self, case: Case, tools: Tools, port: int, seconds: float) -> dict[str, Any]:
-        """Load the server at `port` of this machine for `seconds`; returns what the load says."""
-        connections, size = int(case.parameters["connections"]), int(case.parameters["size"])
-        return tools.load.echo(port, connections, size, seconds)
+    def load(self, case: Case, tools: Tools, where: int | str, seconds: float) -> dict[str, Any]:
+        """Load the server at `where` for `seconds`; returns what the load says."""
+        size, flight = int(case.parameters["size"]), int(case.parameters.get("flight", 1))
+        connections = int(case.parameters["connections"])
+        return tools.load.echo(where, connections, size, seconds, flight)
+
+
+def served(
+    name: str, case: Case, tools: Tools, path: str | None = None, limit: float | None = None
+) -> AbstractContextManager[tuple[int, int]]:
+    """Run one of the servers, as `process.serving`.
+
+    Args:
+        name: of the server.
+        case: says how large the messages are.
+        tools: have the server in C.
+        path: of the Unix socket that it listens on; None for TCP.
+        limit: timeout around each receive, in seconds.
+
+    Raises:
+        Missing: it cannot be built here.
+    """
+    receive = str(_LARGE if int(case.parameters.get("size", 1)) > _SMALL else _SMALL)
+    where = [] if path is None else [path]
+    if name == C:
+        program = tools.load.program("server")
+        if program is None:
+            raise Missing("there is no C compiler")
+        return serving(name, [str(program), receive, *where])
+    options = ["--receive", receive]
+    if path is not None:
+        options += ["--path", path]
+    if limit is not None:
+        options += ["--limit", str(limit)]
+    return server("servers", name, *options)
 
 
 def measured(

@@ -1,0 +1,28 @@
+"""Runs one of the servers: ``NAME [--receive BYTES] [--limit SECONDS] [--path PATH]``."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+
+from . import SERVERS
+from .settings import Settings
+
+
+def main() -> None:
+    """Serve until somebody ends the process."""
+    default = Settings()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("name", choices=SERVERS)
+    parser.add_argument("--receive", type=int, default=default.receive)
+    parser.add_argument("--limit", type=float)
+    parser.add_argument("--path")
+    chosen = parser.parse_args()
+    where, *more = SERVERS[chosen.name].serve
+    module, _, function = where.partition(":")
+    settings = Settings(chosen.receive, chosen.limit, chosen.path)
+    getattr(import_module(f".{module}", __package__), function)(settings, *more)
+
+
+if __name__ == "__main__":
+    main()

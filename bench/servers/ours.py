@@ -1,0 +1,34 @@
+"""The echo server on the reactor."""
+
+from __future__ import annotations
+
+import functools
+import socket
+from typing import TYPE_CHECKING
+
+import reactor
+
+from .echo import Library
+from .settings import BACKLOG
+
+if TYPE_CHECKING:
+    from .settings import Settings
+
+_LIBRARY = Library(timeout=reactor.timeout)
+
+
+def serve(settings: Settings, backend: str) -> None:
+    """Serve on `backend`."""
+    reactor.run(functools.partial(_main, settings), backend=backend)
+
+
+async def _main(settings: Settings) -> None:
+    if settings.path is None:
+        acceptor = reactor.listen_tcp(backlog=BACKLOG)
+        acceptor.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    else:
+        acceptor = reactor.listen_unix(settings.path, backlog=BACKLOG)
+    settings.tell(acceptor.getsockname())
+    async with reactor.TaskGroup() as group:
+        async for stream in acceptor:
+            group.spawn(_LIBRARY.echo, stream.recv, stream.sendall, stream.close, settings)

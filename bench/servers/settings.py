@@ -1,0 +1,46 @@
+"""What all of the echo servers have in common: where they listen, and how much they receive."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from typing import Final
+
+#: Connections that may wait to be accepted.
+BACKLOG: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a server serves.
+
+    Attributes:
+        receive: what it asks a receive for, in bytes.
+        limit: timeout around each receive in seconds; None for a server without.
+        path: of the Unix socket that it listens on; None for a TCP port of this machine.
+    """
+
+    receive: int = 4096
+    limit: float | None = None
+    path: str | None = None
+
+    def listener(self) -> socket.socket:
+        """Listen, say where, and return the socket, which does not block.
+
+        What it accepts sends at once (TCP_NODELAY), as the system gives that on: otherwise some
+        libraries would, and others would not.
+        """
+        if self.path is None:
+            sock = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        else:
+            sock = socket.socket(socket.AF_UNIX)
+            sock.bind(self.path)
+            sock.listen(BACKLOG)
+        sock.setblocking(False)
+        self.tell(sock.getsockname())
+        return sock
+
+    def tell(self, name: object) -> None:
+        """Say where the server listens: the port of a socket's name, 0 for a path."""
+        print(name[1] if isinstance(name, tuple) else 0, flush=True)

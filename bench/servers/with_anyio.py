@@ -1,0 +1,41 @@
+"""The echo server on anyio, which runs on asyncio."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from .echo import Library
+from .settings import BACKLOG
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from .settings import Settings
+
+_LIBRARY = Library(
+    timeout=anyio.fail_after,
+    gone=(OSError, anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError),
+)
+
+
+def serve(settings: Settings) -> None:
+    """Serve with a stream of anyio's for each connection."""
+    anyio.run(functools.partial(_main, settings))
+
+
+async def _main(settings: Settings) -> None:
+    def echo(stream: Any) -> Coroutine[Any, Any, None]:
+        return _LIBRARY.echo(stream.receive, stream.send, stream.aclose, settings)
+
+    listener: Any
+    if settings.path is None:
+        listener = await anyio.create_tcp_listener(local_host="127.0.0.1", backlog=BACKLOG)
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)  # noqa: S610 - not of Django
+        settings.tell(("127.0.0.1", port))
+    else:
+        listener = await anyio.create_unix_listener(settings.path, backlog=BACKLOG)
+        settings.tell(settings.path)
+    await listener.serve(echo)

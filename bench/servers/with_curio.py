@@ -1,0 +1,29 @@
+"""The echo server on curio."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import curio
+
+from .echo import Library
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from .settings import Settings
+
+_LIBRARY = Library(timeout_async=curio.timeout_after, gone=(OSError, curio.TaskTimeout))
+
+
+def serve(settings: Settings) -> None:
+    """Serve with a `curio.io.Socket` for each connection."""
+    curio.run(functools.partial(_main, settings))
+
+
+async def _main(settings: Settings) -> None:
+    def echo(client: Any, _: object) -> Coroutine[Any, Any, None]:
+        return _LIBRARY.echo(client.recv, client.sendall, client.close, settings)
+
+    await curio.network.run_server(curio.io.Socket(settings.listener()), echo)

@@ -1,0 +1,33 @@
+"""The echo server on trio."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from .echo import Library
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from .settings import Settings
+
+_LIBRARY = Library(
+    timeout=trio.fail_after,
+    gone=(OSError, trio.TooSlowError, trio.BrokenResourceError, trio.ClosedResourceError),
+)
+
+
+def serve(settings: Settings) -> None:
+    """Serve with a `trio.SocketStream` for each connection."""
+    trio.run(functools.partial(_main, settings))
+
+
+async def _main(settings: Settings) -> None:
+    def echo(stream: trio.SocketStream) -> Coroutine[Any, Any, None]:
+        return _LIBRARY.echo(stream.receive_some, stream.send_all, stream.aclose, settings)
+
+    listener = trio.SocketListener(trio.socket.from_stdlib_socket(settings.listener()))
+    await trio.serve_listeners(echo, [listener])
