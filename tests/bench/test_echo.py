@@ -79,9 +79,11 @@ def test_what_a_limit_has_kept_may_go_in_several_parts(name, tools):
     """A receive of more than the system buffers: one room is not enough for what it brings."""
     sent, receive = os.urandom(1 << 12) * 4000, str(1 << 24)
     command = [str(tools.load.program("server")), receive]
-    with serving(name, command) if name == C else server("servers", name, "--receive", receive) as (
-        _,
-        port,
+    with (
+        serving(name, command) if name == C else server("servers", name, "--receive", receive) as (
+            _,
+            port,
+        )
     ):
         assert exchange(("127.0.0.1", port), sent) == sent
 
