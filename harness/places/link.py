@@ -48,7 +48,9 @@ def main(spec: str, cargo: str) -> None:
             _say(channel.receive())
     except EOFError:
         pass  # it is done, or gone: what it said last tells which
-    except execnet.HostNotFound:
+    except (execnet.HostNotFound, BrokenPipeError):
+        # A process that ends before it has read all of the greeting breaks the pipe to it; one that
+        # ends after that is what execnet calls a host not found.
         _say(json.dumps({"kind": "lost", "reason": "it cannot be reached"}))
     except FileNotFoundError as exc:  # no ssh, or no such interpreter
         reason = f"it cannot be reached: there is no {exc.filename} here"
