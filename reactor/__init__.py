@@ -28,14 +28,14 @@ from .errors import (
     ReactorError,
     Unsupported,
 )
-from .local import current_context
+from .local import current_context, current_task
 from .net import connect_tcp, connect_unix, listen_tcp, listen_unix
 from .scope import CancelScope, timeout, timeout_at
 from .strand import Strand
 from .stream import StreamSocket
 from .sync import Event, Queue, QueueEmpty, QueueFull
 from .system import PosixSystem, System
-from .task import Task, current_task
+from .task import Task
 from .taskgroup import TaskGroup
 from .threads import to_thread
 from .timing import TimedCall, Timer, sleep, sleep_until

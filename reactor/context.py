@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from . import backends, dump as _dump
 from .errors import ReactorError
+from .local import running_task
 from .scheduler import Scheduler
 from .signals import ABSENT
 from .system import System
-from .task import Task, as_coroutine, running_task
+from .task import Task, as_coroutine
 from .timing import TimedCall
 
 if TYPE_CHECKING:

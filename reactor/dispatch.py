@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from .descriptor import WRITE
 from .errors import Cause, ClosedError, OperationCancelled
+from .local import running_task
 from .operation import IDLE
-from .task import running_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -5,8 +5,18 @@ operation started inside it ends at once with `OperationCancelled` and does no I
 was cancelled absorbs the exception. (The model is trio's; an edge-like cancel, delivered once, is
 lost by whoever catches it, see corosio 17fa5e5.)
 
-The tree of scopes (`parent`, `_children`) and `cancel_called` are guarded by the mutex of the
-scheduler that the owning task runs on.
+The tree of scopes (`_children`, and `parent` of one that is entered) and `cancel_called` are guarded by
+the mutex of the scheduler that the owning task runs on.
+
+A task has one timer for the deadlines of all its scopes, its *alarm*. It is set when a scope is entered,
+unless it is due before that anyway, and stays where it is when the scope is left: the next timeout only
+notes until when (see `MovableEntry`). So a timeout that never fires costs no timer of its own.
+
+Entering and leaving takes no mutex either, unless there is something to do. The task that does it
+changes `scope`, which is where it is, and then looks at what others may have changed: whether it is
+interrupted, how long it may stay, whether the scope was cancelled or moved. Who cancels or moves a scope,
+with the mutex, changes these, then looks where the task is, and again whether it is still there. So one
+of the two sees the other, whatever the order. `harness/explore/programs/scopes.py` runs through all.
 """
 
 from __future__ import annotations
@@ -15,19 +25,17 @@ import math
 from typing import TYPE_CHECKING, Any, Self
 
 from .errors import Cause, OperationCancelled, ReactorError
+from .local import current_task, running_task
+from .timerqueue import MovableEntry
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from .task import Task
-    from .timerqueue import TimerEntry
 
+_INFINITY = math.inf
 
-def _current_task() -> Task[Any]:
-    global _current_task  # noqa: PLW0603 - `task` imports this module first
-    from .task import current_task as _current_task
-
-    return _current_task()
+_CANCEL = Cause.CANCEL  # looked up once: members of an enumeration are found slowly
 
 
 class CancelScope:
@@ -40,30 +48,37 @@ class CancelScope:
     Attributes:
         cancel_called: the scope has been cancelled, by `cancel` or by its deadline.
         cancelled_caught: it has absorbed an `OperationCancelled`.
+        parent: the scope around it.
+        until: the earliest deadline of its own and those around it in the same task, as far as they
+            can still cancel anything.
     """
 
     __slots__ = (
         "_cause",
         "_children",
         "_deadline",
-        "_entry",
         "_shield",
         "_task",
         "cancel_called",
         "cancelled_caught",
         "parent",
+        "until",
     )
+
+    #: Whether a deadline that has cut the block is told by TimeoutError.
+    _raises = False
 
     def __init__(self, deadline: float = math.inf, *, shield: bool = False) -> None:
         if deadline != deadline:  # noqa: PLR0124 - NaN, without a call
             raise ValueError("a deadline must be a number of seconds, not NaN")
         self._deadline = deadline
         self._shield = shield
-        self._entry: TimerEntry | None = None
         self._task: Task[Any] | None = None
-        self._children: dict[CancelScope, None] = {}
-        self._cause = Cause.CANCEL
+        # Only the scopes of whole tasks: of its own task, those inside lead here by `parent`.
+        self._children: dict[CancelScope, None] | None = None
+        self._cause = _CANCEL
         self.parent: CancelScope | None = None
+        self.until = _INFINITY
         self.cancel_called = False
         self.cancelled_caught = False
 
@@ -77,6 +92,8 @@ class CancelScope:
     def put_below(self, parent: CancelScope) -> None:
         """Be reached by what cancels `parent`; that of a task which a group spawns. The mutex is held."""
         self.parent = parent
+        if parent._children is None:
+            parent._children = {}
         parent._children[self] = None
         assert self._task is not None
         self._refresh(self._task)
@@ -98,8 +115,10 @@ class CancelScope:
         task = self._task
         if task is not None:
             with task.scheduler.mutex:
-                if self.parent is not None and self in self.parent._children:  # not left yet
-                    self._arm(task)
+                if self in scopes_of(task):  # not left yet
+                    if deadline <= task.scheduler.now():
+                        self._cancel(Cause.DEADLINE)
+                    note_deadlines(task)
 
     @property
     def shield(self) -> bool:
@@ -142,25 +161,45 @@ class CancelScope:
         return Cause.CLOSE
 
     def __enter__(self) -> Self:
-        self._enter(_current_task())
+        task = current_task()
+        self._enter(task, task.scheduler.now() if self._deadline != _INFINITY else 0.0)
         return self
 
-    def _enter(self, task: Task[Any]) -> None:
+    def _enter(self, task: Task[Any], now: float) -> None:
         if self._task is not None:
             raise ReactorError("a cancel scope can be entered only once")
-        mutex = task.scheduler.mutex
-        mutex.acquire()  # not `with`: see `Task.step`
-        try:
-            self._task = task
-            self.parent = outer = task.scope or task.own_scope()
-            outer._children[self] = None
-            task.scope = self
-            if self._deadline != math.inf:
-                self._arm(task)
-            if self._shield or self.cancel_called:  # any other changes nothing for the task
-                self._refresh(task)
-        finally:
-            mutex.release()
+        outer = task.scope
+        if outer is None:
+            with task.scheduler.mutex:
+                outer = task.own_scope()
+        self.parent = outer
+        deadline = self._deadline
+        until = outer.until
+        if deadline < until:  # noqa: PLR1730 - a call of min() costs as much as the rest of this
+            until = deadline
+        self.until = until
+        self._task = task
+        task.scope = self
+        # Only now, when the others can see it: see the top of this file.
+        alarm = task.alarm
+        if alarm is not None:
+            alarm.wanted = until
+        if (
+            (until != _INFINITY if alarm is None else alarm.deadline > until)
+            or outer.until < until
+            or self._deadline != deadline
+            or deadline <= now
+            or self._shield
+            or self.cancel_called
+        ):
+            self._settle(task, now)
+
+    def _settle(self, task: Task[Any], now: float) -> None:
+        with task.scheduler.mutex:
+            if self._deadline <= now:
+                self._cancel(Cause.DEADLINE)
+            note_deadlines(task)
+            self._refresh(task)
 
     def __exit__(
         self,
@@ -172,53 +211,36 @@ class CancelScope:
         assert task is not None
         if task.scope is not self:
             raise ReactorError("cancel scopes must be left in the reverse order of entering them")
-        mutex = task.scheduler.mutex
-        mutex.acquire()  # not `with`: see `Task.step`
-        try:
-            if self._entry is not None:
-                self._disarm(task)
-            parent = self.parent
-            assert parent is not None
-            parent._children.pop(self, None)
-            task.scope = parent
-            if self._shield or task.interrupted:
+        parent = self.parent
+        assert parent is not None
+        task.scope = parent
+        alarm = task.alarm
+        if alarm is not None:
+            until = alarm.wanted = parent.until
+            if parent.until < until:
+                with task.scheduler.mutex:
+                    note_deadlines(task)
+        if self._shield or task.interrupted:
+            with task.scheduler.mutex:
                 self._refresh(task)
-            outer = task.interrupted
-        finally:
-            mutex.release()
+        outer = task.interrupted
         absorbed = (
             self.cancel_called
             and not outer
             and isinstance(error, OperationCancelled)
             and error.scoped
         )
-        self.cancelled_caught = absorbed
+        if absorbed:
+            self.cancelled_caught = True
+            if self._raises and self._cause is Cause.DEADLINE:
+                raise TimeoutError("the deadline of the block passed") from error
         return absorbed
 
     # -- With the mutex held
 
     def _detach(self) -> None:
-        if self.parent is not None:
+        if self.parent is not None and self.parent._children is not None:
             self.parent._children.pop(self, None)
-
-    def _arm(self, task: Task[Any]) -> None:
-        if self._entry is not None:
-            self._disarm(task)
-        if self.cancel_called or self._deadline == math.inf:
-            return
-        if self._deadline <= task.scheduler.now():
-            self._cancel(Cause.DEADLINE)
-        else:
-            self._entry = task.scheduler.add_timer(self._deadline, self._expire)
-
-    def _disarm(self, task: Task[Any]) -> None:
-        if self._entry is not None:
-            task.scheduler.timers.cancel(self._entry)
-            self._entry = None
-
-    def _expire(self) -> None:
-        self._entry = None
-        self._cancel(Cause.DEADLINE)
 
     def _cancel(self, cause: Cause) -> None:
         if not self.cancel_called:
@@ -232,26 +254,91 @@ class CancelScope:
         while pending:
             scope = pending.pop()
             task = scope._task
-            if task is not None and task.scope is scope:
+            if task is None:
+                continue  # nobody has entered it
+            inside = scopes_of(task, scope)
+            for inner in reversed(inside):
+                if inner is not scope and inner._shield and not task.scheduler.closing:
+                    break
+                if inner._children:
+                    pending.extend(inner._children)
+            else:
+                if not inside:
+                    continue  # it was left
                 self._refresh(task)
                 # Looked up once: a thread that steps the task takes it away without the mutex.
                 operation = task.operation
                 if task.interrupted and operation is not None:
-                    operation.claim(scope.reason(), scoped=True)
-            pending.extend(
-                child for child in scope._children if not child._shield or scope._closing(task)
-            )
-
-    @staticmethod
-    def _closing(task: Task[Any] | None) -> bool:
-        return task is not None and task.scheduler.closing
+                    operation.claim(inside[0].reason(), scoped=True)
 
     @staticmethod
     def _refresh(task: Task[Any]) -> None:
-        assert task.scope is not None
-        task.interrupted = task.scope.reached()
-        if task.interrupted:
-            task.credit = 0  # its next operation suspends, and learns it there
+        while True:
+            scope = task.scope
+            assert scope is not None
+            task.interrupted = scope.reached()
+            if task.interrupted:
+                task.credit = 0  # its next operation suspends, and learns it there
+            if task.scope is scope:
+                return
+
+
+def set_alarm(task: Task[Any], deadline: float) -> None:
+    """Have the deadlines of `task` looked at by `deadline`, at the latest. The mutex is held."""
+    timers = task.scheduler.timers
+    if task.alarm is not None:
+        timers.cancel(task.alarm)
+    task.alarm = MovableEntry(deadline, task.ring)
+    task.scheduler.arm(task.alarm)
+
+
+def note_deadlines(task: Task[Any]) -> None:
+    """Look anew until when each scope of `task` may go on, after a change. The mutex is held."""
+    while True:
+        innermost = task.scope
+        until = _INFINITY
+        for scope in reversed(scopes_of(task)):
+            if not scope.cancel_called:
+                until = min(until, scope._deadline)
+            scope.until = until
+        alarm = task.alarm
+        if alarm is not None and alarm.deadline <= until:
+            alarm.wanted = until
+        elif until < _INFINITY:
+            set_alarm(task, until)
+        if task.scope is innermost:
+            return
+
+
+def cancel_what_is_due(task: Task[Any]) -> None:
+    """Cancel the scopes of `task` whose deadlines have passed. The mutex is held."""
+    now = task.scheduler.now()
+    due = [scope for scope in scopes_of(task) if scope._deadline <= now and not scope.cancel_called]
+    for scope in sorted(due, key=lambda scope: scope._deadline):
+        scope._cancel(Cause.DEADLINE)
+    note_deadlines(task)
+
+
+def scopes_of(task: Task[Any], outermost: CancelScope | None = None) -> list[CancelScope]:
+    """Return the scopes that `task` has entered and not left, the innermost first.
+
+    Args:
+        task: it. The mutex is held.
+        outermost: the last one, with which it ends; if `task` is not inside it, there are none. By
+            default all but that of the task itself.
+    """
+    scopes: list[CancelScope] = []
+    scope = task.scope
+    while scope is not None:
+        if outermost is None and scope is task.root:
+            return scopes
+        scopes.append(scope)
+        if scope is outermost:
+            return scopes
+        if scope is task.root:
+            break
+        scope = scope.parent
+    return [] if outermost else scopes
 
 
 class timeout_at(CancelScope):  # noqa: N801 - used like a function, as asyncio.timeout_at
@@ -266,40 +353,47 @@ class timeout_at(CancelScope):  # noqa: N801 - used like a function, as asyncio.
 
     __slots__ = ()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
-        absorbed = super().__exit__(kind, error, traceback)
-        if absorbed and self._cause is Cause.DEADLINE:
-            raise TimeoutError("the deadline of the block passed") from error
-        return absorbed
+    _raises = True
 
 
-class timeout(timeout_at):  # noqa: N801 - used like a function, as asyncio.timeout
-    """``with timeout(seconds):`` cancels the block after `seconds` and raises TimeoutError.
+class _Timeout(timeout_at):
+    """What `timeout` returns."""
+
+    __slots__ = ("_seconds",)
+
+    _seconds: float
+
+    def __enter__(self) -> Self:
+        task = running_task.get(None) or current_task()
+        now = task.scheduler.now()
+        self._deadline = now + self._seconds
+        self._enter(task, now)
+        return self
+
+
+_new = object.__new__
+
+
+def timeout(seconds: float | None) -> timeout_at:
+    """Return a block: ``with timeout(5):`` cancels it after 5 seconds and raises TimeoutError.
 
     Args:
-        seconds: from the moment the block is entered; None for no limit.
+        seconds: how long, from the moment the block is entered; None for no limit.
 
     Raises:
         TimeoutError: at the end of the block, if the deadline ended an operation in it.
         ValueError: `seconds` is not a number.
     """
-
-    __slots__ = ("_seconds",)
-
-    def __init__(self, seconds: float | None) -> None:
-        super().__init__()
-        if seconds is not None and math.isnan(seconds):
-            raise ValueError("a timeout must be a number of seconds, not NaN")
-        self._seconds = seconds
-
-    def __enter__(self) -> Self:
-        task = _current_task()
-        if self._seconds is not None:
-            self._deadline = task.scheduler.now() + self._seconds
-        self._enter(task)
-        return self
+    if seconds is None:
+        seconds = _INFINITY
+    elif seconds != seconds:  # noqa: PLR0124 - NaN, without a call
+        raise ValueError("a timeout must be a number of seconds, not NaN")
+    # A function, which fills in what `CancelScope` does: making an object by its class, which calls the
+    # constructor and that of the base, costs twice as much.
+    scope = _new(_Timeout)
+    scope._seconds = seconds
+    scope._deadline = scope.until = _INFINITY
+    scope._task = scope._children = scope.parent = None
+    scope._cause = _CANCEL
+    scope._shield = scope.cancel_called = scope.cancelled_caught = False
+    return scope

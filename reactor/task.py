@@ -7,21 +7,23 @@ the task, so nothing here touches the task afterwards.
 
 from __future__ import annotations
 
-from contextvars import ContextVar, copy_context
+from contextvars import copy_context
 from inspect import isawaitable
 from types import CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .descriptor import IoOperation
 from .errors import Cause, OperationCancelled, ReactorError
+from .local import running_task
 from .operation import BUDGET, CLAIMED, IDLE, PARKED, Operation, Yield
-from .scope import CancelScope
+from .scope import CancelScope, cancel_what_is_due
 from .waitlist import WaitList
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
 
     from .scheduler import Scheduler
+    from .timerqueue import MovableEntry
 
 T = TypeVar("T")
 
@@ -33,10 +35,6 @@ _RESUME = CLAIMED.resume
 
 #: How often in one step a cancelled task may start to wait again before others get their turn.
 _PATIENCE = 16
-
-#: The task whose coroutine is running. A context variable rather than a thread-local: every task
-#: runs in a context of its own anyway, and reading one costs half of the other.
-running_task: ContextVar[Task[Any]] = ContextVar("reactor_running_task")
 
 
 class Task(Generic[T]):
@@ -51,6 +49,7 @@ class Task(Generic[T]):
     Attributes:
         root: the scope that the whole task runs in; None while nobody has asked for it.
         scope: the innermost scope that the task has entered; None as long as `root` is.
+        alarm: the timer for the deadlines of its scopes; None while it has had none.
     """
 
     __slots__ = (
@@ -63,6 +62,7 @@ class Task(Generic[T]):
         "_result",
         "_run",
         "_send",
+        "alarm",
         "credit",
         "done",
         "interrupted",
@@ -99,6 +99,7 @@ class Task(Generic[T]):
         self._on_done = on_done
         self.root: CancelScope | None = None
         self.scope: CancelScope | None = None
+        self.alarm: MovableEntry | None = None
         if parent is not None:
             with scheduler.mutex:
                 self.own_scope().put_below(parent)
@@ -181,6 +182,11 @@ class Task(Generic[T]):
         if root is None:
             root = self.root = self.scope = CancelScope.of_task(self)
         return root
+
+    def ring(self) -> None:
+        """Cancel the scopes whose deadlines have passed: what the alarm does. The mutex is held."""
+        self.alarm = None
+        cancel_what_is_due(self)
 
     def _reason(self) -> Cause:
         """Return why the task is interrupted. The mutex is held."""
@@ -289,6 +295,8 @@ class Task(Generic[T]):
             if self.root is not None:
                 # A failing task must not keep its own frames alive through the scope it owns.
                 self.root._detach()
+            if self.alarm is not None:
+                scheduler.timers.cancel(self.alarm)
             if self._joiners is not None and self._joiners.wake_all():
                 heard = True
             scheduler.tasks.pop(self, None)
@@ -313,18 +321,6 @@ class Task(Generic[T]):
             self._run(self._coro.close)
         finally:
             self._finish(None, OperationCancelled(Cause.CLOSE))
-
-
-def current_task() -> Task[Any]:
-    """Return the task that is running.
-
-    Raises:
-        ReactorError: called from outside a task.
-    """
-    task = running_task.get(None)
-    if task is None:
-        raise ReactorError("this can only be done inside a task of an IoContext")
-    return task
 
 
 def name_of(function: object) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .errors import ContextClosedError, OperationCancelled, ReactorError
+from .local import current_task
 from .scope import CancelScope
-from .task import Task, as_coroutine, current_task
+from .task import Task, as_coroutine
 from .waitlist import WaitList
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .task import current_task
+from .local import current_task
 from .waitlist import WaitList
 
 if TYPE_CHECKING:

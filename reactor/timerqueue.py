@@ -59,6 +59,25 @@ class TimerEntry:
         return action
 
 
+class MovableEntry(TimerEntry):
+    """A deadline that is put off again and again, which costs a store each time.
+
+    It stays at its place in the queue, `deadline`, until that has come, and only then goes to where it
+    is wanted. So it can be moved to anything that is not before `deadline`, without the mutex: who does
+    it looks at `deadline` afterwards, as the place may have moved meanwhile (to infinity when it has left
+    the queue).
+
+    Attributes:
+        wanted: when it is to be due, in seconds; infinity if it is not needed at present.
+    """
+
+    __slots__ = ("wanted",)
+
+    def __init__(self, deadline: float, action: Any) -> None:
+        super().__init__(deadline, action)
+        self.wanted = deadline
+
+
 class TimerQueue:
     """Deadlines in seconds of the context's monotonic clock, with actions to run when due.
 
@@ -93,8 +112,13 @@ class TimerQueue:
         self._infinite = 0
 
     def __len__(self) -> int:
-        """Return how many timers are armed."""
-        return self.held - self._garbage + self._infinite
+        """Return how many timers are armed; looks at all of them."""
+        return self._infinite + sum(
+            entry.action is not None
+            and not (entry.__class__ is MovableEntry and entry.wanted == _INFINITY)
+            for entries in (self.fresh, self.near, *self._buckets)
+            for entry in entries
+        )
 
     @property
     def held(self) -> int:
@@ -140,7 +164,10 @@ class TimerQueue:
         return True
 
     def next_deadline(self) -> float:
-        """Return the earliest armed deadline, infinity when there is none."""
+        """Return the earliest armed deadline, infinity when there is none.
+
+        One that was moved may count with its place, which is before it.
+        """
         if self.fresh:
             self._place()
         while self.near:
@@ -162,6 +189,8 @@ class TimerQueue:
             self._place()
         due: list[Any] = []
         while count := bisect_right(self._deadlines, now):
+            if self._move(count):
+                continue
             for entry in self.near[:count]:
                 action = entry.take()
                 if action is None:
@@ -181,6 +210,33 @@ class TimerQueue:
         self._garbage = self._infinite = 0
         self.fresh, self._buckets, self._starts = [], [], []
         self._lay_out([])
+
+    def _move(self, count: int) -> bool:
+        """Send those of so many next ones that were moved to where they are wanted; False if none was."""
+        moved = [
+            entry
+            for entry in self.near[:count]
+            if entry.__class__ is MovableEntry
+            and entry.wanted > entry.deadline
+            and entry.action is not None
+        ]
+        if not moved:
+            return False
+        gone = set(map(id, moved))
+        self.near = [entry for entry in self.near if id(entry) not in gone]
+        self._deadlines = [entry.deadline for entry in self.near]
+        self._drop(0)
+        for entry in moved:
+            # Who moves an entry says so first and then looks at its place, and this the other way round.
+            entry.deadline = wanted = entry.wanted
+            while entry.wanted < wanted:
+                entry.deadline = wanted = entry.wanted
+            if wanted == _INFINITY:
+                entry.take()
+            else:
+                self.fresh.append(entry)
+        self._place()
+        return True
 
     def _place(self) -> None:
         """Put the fresh ones that are still armed where they belong."""

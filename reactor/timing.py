@@ -7,9 +7,8 @@ import types
 from typing import TYPE_CHECKING, Any
 
 from .errors import Cause, OperationCancelled
-from .local import current_context
+from .local import current_context, current_task
 from .operation import Operation, Yield
-from .task import current_task
 from .timerqueue import TimerEntry
 
 if TYPE_CHECKING:

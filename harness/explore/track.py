@@ -21,7 +21,7 @@ from reactor.signals import SignalState
 from reactor.strand import Strand, _Place
 from reactor.sync import Event, Gate
 from reactor.task import Task
-from reactor.timerqueue import TimerEntry, TimerQueue
+from reactor.timerqueue import MovableEntry, TimerEntry, TimerQueue
 from reactor.timing import Timer, TimerWait
 from reactor.waitlist import WaitList
 
@@ -38,7 +38,8 @@ TRACKED: dict[type, tuple[str, str]] = {
     ),
     SignalState: ("asleep idle leader runners signalled stopped work", ""),
     TimerQueue: ("_bound _garbage _horizon _infinite", "fresh near _buckets _deadlines _starts"),
-    TimerEntry: ("action", ""),
+    TimerEntry: ("action deadline", ""),
+    MovableEntry: ("wanted", ""),
     Descriptor: ("registered closed gone", ""),
     Slot: (
         "calling closed edges seen exact hits misses partials op watched",
@@ -46,8 +47,8 @@ TRACKED: dict[type, tuple[str, str]] = {
     ),
     Operation: ("cause scoped state task", ""),
     IoOperation: ("late", ""),
-    Task: ("operation credit interrupted done root scope _joiners _result _error", ""),
-    CancelScope: ("_task cancel_called parent _cause _deadline _entry", "_children"),
+    Task: ("operation credit interrupted done root scope alarm _joiners _result _error", ""),
+    CancelScope: ("_task cancel_called parent _cause _deadline until", "_children"),
     TimerWait: ("_entry", ""),
     Timer: ("_deadline", "_waits"),
     WaitList: ("", "operations"),

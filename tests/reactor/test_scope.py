@@ -40,16 +40,96 @@ def test_a_timeout_cuts_the_block_at_its_deadline(spec, clock):
 
 
 def test_a_timeout_that_is_not_reached_leaves_nothing_behind(spec, clock):
-    async def main():
-        before = current_context().timer_count
+    async def child(before):
         with timeout(5) as scope:
-            await reactor.sleep(1)
             assert current_context().timer_count == before + 1
+            await reactor.sleep(1)
         assert not scope.cancel_called
         assert not scope.cancelled_caught
         assert current_context().timer_count == before
         await reactor.sleep(10)
         assert not scope.cancel_called
+
+    async def main():
+        before = current_context().timer_count
+        await current_context().spawn(child, before)
+        assert current_context().timer_count == before
+
+    run(main, spec, clock)
+
+
+def test_all_timeouts_of_a_task_are_one_timer(spec, clock):
+    """Inside and behind one another, however far each goes."""
+
+    async def child(before):
+        for seconds in (50, 5, 500, 1, 50):
+            with timeout(seconds), timeout(2 * seconds), timeout(seconds / 2):
+                await reactor.sleep(0)
+                assert current_context().timer_count == before + 1
+        assert current_context().timer_count == before
+        with timeout(50):  # and it stays armed until the task ends
+            pass
+
+    async def main():
+        before = current_context().timer_count
+        await current_context().spawn(child, before)
+        assert current_context().timer_count == before
+
+    run(main, spec, clock)
+
+
+@pytest.mark.parametrize("pause", [0, 1, 4, 5, 6, 99])
+def test_a_timeout_works_whatever_became_of_the_timer_of_the_one_before(spec, clock, pause):
+    """It may still be armed, be due just then, or have found nothing to do."""
+
+    async def child():  # with no other deadline around
+        for limit in (5, 3, 20, 5):
+            with timeout(5):
+                await reactor.sleep(1)
+            if pause:
+                await reactor.sleep(pause)
+            begin = clock.monotonic()
+            with pytest.raises(TimeoutError), timeout(limit):
+                await forever()
+            assert clock.monotonic() == begin + limit
+
+    async def main():
+        await current_context().spawn(child)
+
+    run(main, spec, clock)
+
+
+def test_a_deadline_outside_counts_again_when_that_inside_is_left(spec, clock):
+    async def main():
+        begin = clock.monotonic()
+        with pytest.raises(TimeoutError), timeout(10) as outer:
+            for _ in range(3):
+                with timeout(2):
+                    await reactor.sleep(1)
+            with timeout(100) as inner, CancelScope():
+                with timeout(2):
+                    await reactor.sleep(1)
+                await forever()
+        assert clock.monotonic() == begin + 10
+        assert outer.cancelled_caught
+        assert not inner.cancel_called
+
+    run(main, spec, clock)
+
+
+def test_a_deadline_outside_that_is_moved_meanwhile_counts_when_that_inside_is_left(spec, clock):
+    async def main():
+        begin = clock.monotonic()
+        with pytest.raises(TimeoutError), timeout(100) as outer:
+            with timeout(2):
+                outer.reschedule(begin + 10)
+                await reactor.sleep(1)
+            with timeout(50):
+                outer.reschedule(begin + 20)
+                await reactor.sleep(12)
+                outer.reschedule(begin + 15)
+            await forever()
+        assert clock.monotonic() == begin + 15
 
     run(main, spec, clock)
 

@@ -119,7 +119,7 @@ def test_a_cancelled_task_that_waits_on_is_told_again_whoever_resumes_it(taken):
 
     async def stubborn():
         told = 0
-        reactor.task.current_task().cancel()
+        reactor.current_task().cancel()
         for _ in range(count):
             try:
                 await reactor.sleep(3600)

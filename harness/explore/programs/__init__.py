@@ -3,7 +3,7 @@
 A module for each kind of race; importing it puts its programs on the list.
 """
 
-from . import closing, descriptors, posting, strands, timers, waiting  # noqa: F401 - see above
+from . import closing, descriptors, posting, scopes, strands, timers, waiting  # noqa: F401 - see above
 from .registry import PROGRAMS, Program, get
 
 __all__ = ["PROGRAMS", "Program", "get"]

@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 import reactor
-from reactor.task import current_task
+from reactor.local import current_task
 
 from .registry import program
 

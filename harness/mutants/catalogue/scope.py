@@ -56,8 +56,10 @@ MUTANTS = (
             Edit(
                 "scope.py",
                 """
-                if self.parent is not None and self in self.parent._children:  # not left yet
-                    self._arm(task)
+                if self in scopes_of(task):  # not left yet
+                    if deadline <= task.scheduler.now():
+                        self._cancel(Cause.DEADLINE)
+                    note_deadlines(task)
                 """,
                 "pass",
             ),
@@ -72,11 +74,13 @@ MUTANTS = (
             Edit(
                 "scope.py",
                 """
-                if self._entry is not None:
-                    self._disarm(task)
-                parent = self.parent
+                if alarm is not None:
+                    until = alarm.wanted = parent.until
                 """,
-                "parent = self.parent",
+                """
+                if alarm is not None:
+                    until = parent.until
+                """,
             ),
         ),
         (test("reactor/test_scope.py"),),
@@ -110,7 +114,8 @@ MUTANTS = (
                 "scope.py",
                 """
                 if self._shield or task.interrupted:
-                    self._refresh(task)
+                    with task.scheduler.mutex:
+                        self._refresh(task)
                 outer = task.interrupted
                 """,
                 "task.interrupted = outer = parent.reached()",
@@ -133,7 +138,7 @@ MUTANTS = (
                 scope = CancelScope.of_task(self)
                 with scheduler.mutex:
                     scope.parent = parent
-                    parent._children[scope] = None
+                    parent._children = {**(parent._children or {}), scope: None}
                     self.interrupted = scope.reached()
                 self.root = self.scope = scope
                 """,

@@ -66,11 +66,91 @@ MUTANTS = (
         (
             Edit(
                 "scope.py",
-                "task.interrupted = task.scope.reached()",
-                "task.interrupted = task.operation is not None and task.scope.reached()",
+                "task.interrupted = scope.reached()",
+                "task.interrupted = task.operation is not None and scope.reached()",
             ),
         ),
         (program("cancel-vs-cancel"),),
+    ),
+    Mutant(
+        "a-scope-is-entered-without-a-look-whether-it-was-moved",
+        AREA,
+        "timer.reschedule: a deadline moved by another thread is lost; this project's own order",
+        (Edit("scope.py", "or self._deadline != deadline", ""),),
+        (program("reschedule-vs-enter"),),
+    ),
+    Mutant(
+        "a-scope-is-entered-without-a-look-whether-that-around-it-was-moved",
+        AREA,
+        "timer.reschedule: the same, of the block outside",
+        (Edit("scope.py", "or outer.until < until", ""),),
+        (program("reschedule-vs-enter-inside"), program("reschedule-vs-leave")),
+    ),
+    Mutant(
+        "a-scope-is-entered-without-a-look-whether-it-was-cancelled",
+        AREA,
+        "cancel.before-wait: corosio 17fa5e5, a cancel before the wait was silently lost",
+        (Edit("scope.py", "or self.cancel_called\n", "\n"),),
+        (program("scope-cancel-vs-resume"),),
+    ),
+    Mutant(
+        "a-scope-is-left-without-a-look-whether-that-around-it-was-moved",
+        AREA,
+        "timer.reschedule: a deadline moved by another thread is lost; this project's own order",
+        (Edit("scope.py", "if parent.until < until:", "if False:"),),
+        (program("reschedule-vs-leave"),),
+    ),
+    Mutant(
+        "a-cancel-does-not-look-whether-the-task-has-left",
+        AREA,
+        "cancel.tie-with-deadline: gh-86296, what comes behind the block is cut",
+        (
+            Edit(
+                "scope.py",
+                """
+                if task.scope is scope:
+                    return
+                """,
+                "return",
+            ),
+        ),
+        (program("cancel-vs-leave"),),
+    ),
+    Mutant(
+        "a-moved-deadline-does-not-look-whether-the-task-has-entered-another-block",
+        AREA,
+        "timer.reschedule: the block inside forgets it when it is left",
+        (
+            Edit(
+                "scope.py",
+                """
+                if task.scope is innermost:
+                    return
+                """,
+                "return",
+            ),
+        ),
+        (program("reschedule-vs-leave"),),
+    ),
+    Mutant(
+        "a-timer-leaves-the-queue-though-it-was-moved",
+        AREA,
+        "timer.reschedule: libevent 8c36acd0, an event added again while it is taken out",
+        (Edit("timerqueue.py", "while entry.wanted < wanted:", "while False:"),),
+        (program("alarm-vs-next-timeout-2-runners"),),
+    ),
+    Mutant(
+        "a-timeout-trusts-a-timer-that-has-left-the-queue",
+        AREA,
+        "timer.reschedule: the same, seen from the other side",
+        (
+            Edit(
+                "scope.py",
+                "(until != _INFINITY if alarm is None else alarm.deadline > until)",
+                "(until != _INFINITY if alarm is None else False)",
+            ),
+        ),
+        (program("alarm-vs-next-timeout-2-runners"),),
     ),
     Mutant(
         "an-earlier-timer-does-not-shorten-the-wait",
@@ -393,11 +473,11 @@ MUTANTS = (
                 """
                 operation = task.operation
                 if task.interrupted and operation is not None:
-                    operation.claim(scope.reason(), scoped=True)
+                    operation.claim(inside[0].reason(), scoped=True)
                 """,
                 """
                 if task.interrupted and task.operation is not None:
-                    task.operation.claim(scope.reason(), scoped=True)
+                    task.operation.claim(inside[0].reason(), scoped=True)
                 """,
             ),
         ),
