@@ -375,7 +375,9 @@ _new = object.__new__
 
 
 def timeout(seconds: float | None) -> timeout_at:
-    """Return a block: ``with timeout(5):`` cancels it after 5 seconds and raises TimeoutError.
+    """Return a block that is cancelled after so many seconds, and then raises TimeoutError.
+
+    As in ``with timeout(5): ...``.
 
     Args:
         seconds: how long, from the moment the block is entered; None for no limit.

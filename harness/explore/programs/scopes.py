@@ -117,7 +117,7 @@ def alarm_vs_next_timeout(stage: Stage) -> None:
 
 @program()
 def ring_vs_next_timeout(stage: Stage) -> None:
-    """What a task waits for comes with the deadline of its block: it is cut or not, and the next block is not."""
+    """What a task waits for comes with the deadline of its block: the next block is not cut."""
     context = stage.context()
     sock, _ = stage.socket(context)
     event = reactor.Event(context=context)
