@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
-import re
 import resource
 import shutil
 import subprocess
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _HERE = Path(__file__).resolve().parent
-_TICK = os.sysconf("SC_CLK_TCK")
 
 #: In a wheel the benchmarks are a part of the laboratory: `harness._bench`.
 PACKAGE: Final = str(__package__)
@@ -293,46 +290,3 @@ def descriptors(count: int) -> Iterator[int]:
     finally:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, before)
-
-
-def cpu_seconds(pid: int) -> tuple[float, float] | None:
-    """Return the user and system time of a process so far; None where there is no /proc."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
-    except OSError:
-        return None
-    fields = text.rpartition(")")[2].split()
-    return int(fields[11]) / _TICK, int(fields[12]) / _TICK
-
-
-def peak_memory(pid: int) -> int | None:
-    """Return the most memory that a process has had, in bytes; None where there is no /proc."""
-    return _memory(pid, "VmHWM")
-
-
-def memory(pid: int) -> int | None:
-    """Return the memory that a process has, in bytes; None where there is no /proc."""
-    return _memory(pid, "VmRSS")
-
-
-def _memory(pid: int, name: str) -> int | None:
-    try:
-        text = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return None
-    found = re.search(rf"^{name}:\s*(\d+) kB", text, re.MULTILINE)
-    return int(found[1]) * 1024 if found else None
-
-
-def processor() -> dict[str, Any]:
-    """Return what the processor is called, empty if the system does not say, and how many there are."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        text = ""
-    found = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
-    usable = getattr(os, "sched_getaffinity", None)
-    return {
-        "model": found[1] if found else platform.processor(),
-        "count": len(usable(0)) if usable else os.cpu_count() or 1,
-    }

@@ -1,7 +1,8 @@
 """Runs suites: every subject of a case is up while the case runs, and each round asks each of them.
 
 So what disturbs the machine disturbs neighbours alike, and a ratio is taken of each round before the
-median is. The processor's clock of another process is coarse: its time is that of all rounds together.
+median is. How the time of another process is divided into user and system is told in ticks of a coarse
+clock: it is the division of all rounds together, of a sum that is exact.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 from harness import environment
 
 from . import bars
-from .process import BenchError, processor
+from .accounts import processor
+from .process import BenchError
 from .suite import Measurement, Missing
 
 if TYPE_CHECKING:
@@ -214,17 +216,24 @@ def _numbers(subject: Subject, rounds: list[Measurement], missing: str | None) -
     count = max(sum(one.operations for one in rounds), 1)
     made["rate"] = rate = statistics.median(made["rates"])
     made["spread"] = (max(made["rates"]) - min(made["rates"])) / rate
-    for name, values in (
-        ("user_us", [one.user_s for one in rounds]),
-        ("system_us", [one.system_s for one in rounds]),
-    ):
-        known = [value for value in values if value is not None]
-        made[name] = sum(known) / count * 1e6 if len(known) == len(values) else None
+    user, system = _sum(rounds, "user_s"), _sum(rounds, "system_s")
+    exact, ticks = _sum(rounds, "cpu_s"), (user or 0.0) + (system or 0.0)
+    for name, value in (("user_us", user), ("system_us", system)):
+        if value is not None and exact is not None:
+            # Of less than a tick nobody knows where it was spent.
+            value = exact * value / ticks if ticks else None
+        made[name] = None if value is None else value / count * 1e6
     for name in ("p50_us", "p99_us", "bytes_per_item"):
         known = [value for one in rounds if (value := getattr(one, name)) is not None]
         made[name] = statistics.median(known) if known else None
     made["peak_rss"] = max((one.peak_rss for one in rounds if one.peak_rss), default=None)
     return made
+
+
+def _sum(rounds: list[Measurement], name: str) -> float | None:
+    """Return the sum of something that rounds have; None if one has it not."""
+    known = [value for one in rounds if (value := getattr(one, name)) is not None]
+    return sum(known) if len(known) == len(rounds) else None
 
 
 def _compare(

@@ -58,6 +58,7 @@ class Measurement:
     Attributes:
         operations: how many.
         seconds: in which time.
+        cpu_s: its CPU, in seconds, where that is known better than the next two.
         user_s: its CPU in user mode, in seconds; None if nobody can tell.
         system_s: likewise in the kernel.
         p50_us: half of the operations took at most this, in microseconds.
@@ -68,6 +69,7 @@ class Measurement:
 
     operations: int
     seconds: float
+    cpu_s: float | None = None
     user_s: float | None = None
     system_s: float | None = None
     p50_us: float | None = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ..process import descriptors, memory, server
+from ..accounts import memory
+from ..process import descriptors, server
 from ..suite import Case, Measurement, Missing, Subject
 from .served import Served, measured
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from ..process import cpu_seconds, descriptors, peak_memory, server, serving
+from ..accounts import peak_memory, usage
+from ..process import descriptors, server, serving
 from ..servers import SERVERS
 from ..suite import Case, Measurement, Missing, Subject, Suite
 
@@ -94,9 +95,9 @@ def measured(
     """
 
     def measure(seconds: float) -> Measurement:
-        before = cpu_seconds(pid)
+        before = usage(pid)
         result = load(seconds)
-        after = cpu_seconds(pid)
+        after = usage(pid)
         made = Measurement(
             result["operations"],
             result["seconds"],
@@ -106,7 +107,7 @@ def measured(
             bytes_per_item=bytes_per_item,
         )
         if before and after:
-            made.user_s, made.system_s = after[0] - before[0], after[1] - before[1]
+            made.cpu_s, made.user_s, made.system_s = after.since(before)
         return made
 
     return measure

@@ -1,0 +1,61 @@
+"""What other processes have used: exact in sum, and divided as the kernel divides it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from bench import accounts, runner
+from bench.suite import Measurement, Subject
+
+CLOCK = "import sys, time\nfor _ in sys.stdin: print(time.process_time(), flush=True)"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_the_time_of_a_process_is_that_of_its_own_clock():
+    """Not of ticks: it lies between what the process itself says before and after."""
+    with subprocess.Popen(
+        [sys.executable, "-c", CLOCK], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def own():
+            process.stdin.write("\n")
+            process.stdin.flush()
+            return float(process.stdout.readline())
+
+        for _ in range(3):
+            before = own()
+            found = accounts.usage(process.pid)
+            assert found is not None
+            assert before < found.total < own()
+            assert found.user + found.system <= found.total + 0.01
+        process.stdin.close()
+    assert accounts.usage(process.pid) is None
+
+
+def numbers(*rounds):
+    return runner._numbers(Subject("one", "peer"), list(rounds), None)
+
+
+def test_an_exact_sum_is_divided_as_the_ticks_of_all_rounds_are():
+    made = numbers(
+        Measurement(50, 1.0, cpu_s=0.004, user_s=0.01, system_s=0.0),
+        Measurement(50, 1.0, cpu_s=0.036, user_s=0.02, system_s=0.01),
+    )
+    assert made["user_us"] == pytest.approx(0.75 * 400)
+    assert made["system_us"] == pytest.approx(0.25 * 400)
+
+
+def test_without_a_tick_nobody_knows_how_it_is_divided():
+    made = numbers(Measurement(50, 1.0, cpu_s=0.004, user_s=0.0, system_s=0.0))
+    assert made["user_us"] is made["system_us"] is None
+
+
+def test_what_is_known_no_better_is_taken_as_it_is():
+    made = numbers(Measurement(50, 1.0, user_s=0.001, system_s=0.003))
+    assert made["user_us"] == pytest.approx(20)
+    assert made["system_us"] == pytest.approx(60)
