@@ -60,12 +60,14 @@ def serving(
 ) -> Iterator[tuple[int, int]]:
     """Run a server; yields its process id and the port that it prints, and ends it.
 
+    Its standard input is a pipe that ends with this process, whatever ends that.
+
     Args:
         name: what it is called when it fails.
         command: that runs it.
         pass_fds: descriptors that it has too.
     """
-    process = _popen(command, stdout=subprocess.PIPE, pass_fds=pass_fds)
+    process = _popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=pass_fds)
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -79,8 +81,9 @@ def serving(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+        for end in (process.stdin, process.stdout):
+            assert end is not None
+            end.close()
 
 
 class Child:

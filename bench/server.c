@@ -4,12 +4,13 @@
  *   server RECEIVE          listen on a TCP port of this machine
  *   server RECEIVE PATH     listen on a Unix socket
  *
- * RECEIVE is what a receive asks for, in bytes. Prints the port, or 0, and serves until it is ended;
- * with who has started it, it ends too.
+ * RECEIVE is what a receive asks for, in bytes. Prints the port, or 0, and serves until it is ended,
+ * or its standard input, if that is a pipe.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -18,8 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -40,6 +41,17 @@ static size_t size;
 static void die(const char *what) {
     fprintf(stderr, "server: %s: %s\n", what, strerror(errno));
     exit(1);
+}
+
+/* As in `servers/lifeline.py`. */
+static void end_with_input(void) {
+    struct stat input;
+    char byte;
+    if (fstat(0, &input) || !S_ISFIFO(input.st_mode)) return;
+    if (fcntl(0, F_SETOWN, getpid()) || fcntl(0, F_SETSIG, SIGTERM) ||
+        fcntl(0, F_SETFL, O_ASYNC | O_NONBLOCK))
+        die("fcntl");
+    if (read(0, &byte, 1) == 0) exit(0); /* before there was a signal */
 }
 
 static void watch(int op, int fd, struct connection *c, uint32_t events) {
@@ -131,7 +143,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: server RECEIVE [PATH]\n");
         return 2;
     }
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    end_with_input();
     if (!(buffer = malloc(size))) die("malloc");
     int listener = listening(argc > 2 ? argv[2] : NULL);
     poller = epoll_create1(EPOLL_CLOEXEC);

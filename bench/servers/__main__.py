@@ -6,11 +6,12 @@ import argparse
 from importlib import import_module
 
 from . import SERVERS
+from .lifeline import end_with_input
 from .settings import Settings
 
 
 def main() -> None:
-    """Serve until somebody ends the process."""
+    """Serve until somebody ends the process, or its input."""
     default = Settings()
     parser = argparse.ArgumentParser()
     parser.add_argument("name", choices=SERVERS)
@@ -18,6 +19,7 @@ def main() -> None:
     parser.add_argument("--limit", type=float)
     parser.add_argument("--path")
     chosen = parser.parse_args()
+    end_with_input()
     where, *more = SERVERS[chosen.name].serve
     module, _, function = where.partition(":")
     settings = Settings(chosen.receive, chosen.limit, chosen.path)

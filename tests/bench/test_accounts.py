@@ -19,13 +19,14 @@ def test_the_time_of_a_process_is_that_of_its_own_clock():
     with subprocess.Popen(
         [sys.executable, "-c", CLOCK], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
+        ask, answer = process.stdin, process.stdout
+        assert ask is not None
+        assert answer is not None
 
         def own():
-            process.stdin.write("\n")
-            process.stdin.flush()
-            return float(process.stdout.readline())
+            ask.write("\n")
+            ask.flush()
+            return float(answer.readline())
 
         for _ in range(3):
             before = own()
@@ -33,7 +34,7 @@ def test_the_time_of_a_process_is_that_of_its_own_clock():
             assert found is not None
             assert before < found.total < own()
             assert found.user + found.system <= found.total + 0.01
-        process.stdin.close()
+        ask.close()
     assert accounts.usage(process.pid) is None
 
 
