@@ -18,14 +18,13 @@ from harness import environment
 from . import bars
 from .accounts import processor
 from .process import BenchError
+from .strace import SHORT, Calls
 from .suite import Measurement, Missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .suite import Case, Subject, Suite, Tools
-
-    Measure = Callable[[float], Measurement]
+    from .suite import Case, Running, Subject, Suite, Tools
 
 #: What `--json` writes; ``reports/schema/bench-2.schema.json`` describes it.
 SCHEMA: Final = "reactorlab.bench/2"
@@ -95,18 +94,22 @@ class Run:
     Args:
         options: what is measured, and for how long.
         tools: for the suites.
-        say: is told how far it is: suite, case, round, subject, and the seconds that are left.
+        say: is told how far it is: suite, case, round, subject, and the seconds that are left; no round
+            while system calls are counted.
+        note: is told what people should know beside that.
     """
 
     def __init__(
         self,
         options: Options,
         tools: Tools,
-        say: Callable[[str, str, int, str, float], object],
+        say: Callable[[str, str, int | None, str, float], object],
+        note: Callable[[str], object],
     ) -> None:
         self._options = options
         self._tools = tools
         self._say = say
+        self._calls = Calls(note)
         self._left = 0.0
         self.report: dict[str, Any] = {
             "schema": SCHEMA,
@@ -162,7 +165,7 @@ class Run:
     def _case(self, step: Step) -> dict[str, Any]:
         missing = {one.name: one.missing for one in step.subjects if one.missing is not None}
         with contextlib.ExitStack() as stack:
-            running: dict[str, Measure] = {}
+            running: dict[str, Running] = {}
             for one in step.subjects:
                 if one.name in missing:
                     continue
@@ -172,9 +175,14 @@ class Run:
                 except Missing as exc:
                     missing[one.name] = str(exc)
             self._left -= self._takes(len(missing))
+            # Last, and of nobody's rate: who is traced is ten times slower.
+            self._left += (
+                len([one for one in running.values() if one.pid is not None]) * self._traced
+            )
             rounds = self._rounds(step, running)
+            calls = {name: self._count(step, name, one) for name, one in running.items()}
         found = [
-            _numbers(one, rounds[one.name], None)
+            _numbers(one, rounds[one.name], None) | {"syscalls": calls[one.name]}
             if one.name in running
             else _numbers(one, [], missing[one.name])
             for one in step.subjects
@@ -187,18 +195,31 @@ class Run:
             "subjects": found,
         }
 
-    def _rounds(self, step: Step, running: dict[str, Measure]) -> dict[str, list[Measurement]]:
+    def _rounds(self, step: Step, running: dict[str, Running]) -> dict[str, list[Measurement]]:
         names = list(running)
         made: dict[str, list[Measurement]] = {name: [] for name in names}
         for number in range(self._options.rounds + 1):  # the first warms up and is thrown away
             turn = number % max(len(names), 1)  # nobody always follows the same one
             for name in names[turn:] + names[:turn]:
                 self._say(step.suite.name, step.case.name, number, name, self._left)
-                measured = running[name](self._options.seconds)
+                measured = running[name].measure(self._options.seconds)
                 if number:
                     made[name].append(measured)
                 self._left -= self._options.seconds
         return made
+
+    @property
+    def _traced(self) -> float:
+        """How long the system calls of a subject are counted, in seconds."""
+        return (1 + SHORT) * self._options.seconds
+
+    def _count(self, step: Step, name: str, one: Running) -> dict[str, float] | None:
+        if one.pid is None:
+            return None
+        self._say(step.suite.name, step.case.name, None, name, self._left)
+        counted = self._calls.count(name, one.pid, one.measure, self._options.seconds)
+        self._left -= self._traced
+        return counted
 
 
 def _numbers(subject: Subject, rounds: list[Measurement], missing: str | None) -> dict[str, Any]:

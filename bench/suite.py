@@ -84,6 +84,20 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True)
+class Running:
+    """A subject that is up.
+
+    Attributes:
+        measure: measures it for so many seconds. In between, while others are measured, it is idle.
+        pid: of the process that does nothing but serve it, whose system calls are counted; None if it
+            measures itself.
+    """
+
+    measure: Callable[[float], Measurement]
+    pid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Tools:
     """What a suite has at hand.
 
@@ -126,13 +140,8 @@ class Suite(ABC):
         """Return what is measured in a case, in the order of the tables, installed or not."""
 
     @abstractmethod
-    def start(
-        self, case: Case, subject: Subject, tools: Tools, stack: ExitStack
-    ) -> Callable[[float], Measurement]:
+    def start(self, case: Case, subject: Subject, tools: Tools, stack: ExitStack) -> Running:
         """Start what is measured, so that it ends with `stack`.
-
-        Returns:
-            What measures it for so many seconds. In between, while others are measured, it is idle.
 
         Raises:
             Missing: it cannot be measured here.

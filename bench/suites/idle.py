@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from ..accounts import memory
 from ..process import descriptors, server
-from ..suite import Case, Measurement, Missing, Subject
+from ..suite import Case, Missing, Running, Subject
 from .served import Served, measured
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextlib import ExitStack
 
     from ..suite import Tools
@@ -61,9 +60,7 @@ class Idle(Served):
             one for one in super().subjects(case) if one.kind == "reactor" or one.name in _PEERS
         ]
 
-    def start(
-        self, case: Case, subject: Subject, tools: Tools, stack: ExitStack
-    ) -> Callable[[float], Measurement]:
+    def start(self, case: Case, subject: Subject, tools: Tools, stack: ExitStack) -> Running:
         """As `Suite.start`."""
         idle = int(case.parameters["idle"])
         wanted = _wanted(idle)

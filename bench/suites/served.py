@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..accounts import peak_memory, usage
 from ..process import descriptors, server, serving
 from ..servers import SERVERS
-from ..suite import Case, Measurement, Missing, Subject, Suite
+from ..suite import Case, Measurement, Missing, Running, Subject, Suite
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,9 +38,7 @@ class Served(Suite):
         limit = next(i for i, one in enumerate(python) if one.kind == "limit")
         return [*python[:limit], Subject(C, "limit"), *python[limit:]]
 
-    def start(
-        self, case: Case, subject: Subject, tools: Tools, stack: ExitStack
-    ) -> Callable[[float], Measurement]:
+    def start(self, case: Case, subject: Subject, tools: Tools, stack: ExitStack) -> Running:
         """As `Suite.start`."""
         with descriptors(int(case.parameters["connections"]) + _OTHERS):
             pid, port = stack.enter_context(served(subject.name, case, tools))
@@ -85,8 +83,8 @@ def served(
 
 def measured(
     pid: int, load: Callable[[float], dict[str, Any]], bytes_per_item: float | None = None
-) -> Callable[[float], Measurement]:
-    """Return what loads a server for so many seconds, and measures it.
+) -> Running:
+    """Return a server that is up, and measured under a load.
 
     Args:
         pid: its process.
@@ -110,4 +108,4 @@ def measured(
             made.cpu_s, made.user_s, made.system_s = after.since(before)
         return made
 
-    return measure
+    return Running(measure, pid)
