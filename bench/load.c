@@ -2,6 +2,7 @@
  *
  *   load echo   PORT CONNECTIONS SIZE SECONDS [FLIGHT]
  *                                               keep FLIGHT messages, or one, in flight on each
+ *   load http   PORT CONNECTIONS SECONDS        one request in flight on each, kept alive
  *   load accept PORT CONNECTIONS SECONDS        open, send a byte, receive it, reset; again and again
  *   load churn  PORT CONNECTIONS COUNT          the same COUNT times, and most are closed instead
  *   load hold   PORT CONNECTIONS COUNT          open COUNT, a byte each way on each, and keep them
@@ -36,6 +37,9 @@
 #define FOREVER 1e18
 #define BUCKETS 200000 /* microseconds; what is slower counts as this */
 #define CHUNK 262144   /* what a receive asks for, in bytes */
+#define HEAD 4096      /* bytes of an answer before its body, at most */
+#define REQUEST \
+    "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: load\r\nAccept: */*\r\n\r\n"
 
 struct connection {
     int fd;
@@ -44,6 +48,8 @@ struct connection {
     size_t sent, received; /* bytes, of all messages together */
     size_t answered;       /* messages */
     double *began;         /* of each message in flight, in turn */
+    char *head;            /* of an answer that has not come whole; NULL where none is of HTTP */
+    size_t headed, body;   /* bytes that there are of it, and that its body lacks */
 };
 
 static int poller;
@@ -72,10 +78,9 @@ static void watch(int op, struct connection *c, uint32_t events) {
 /* Each connection comes from another loopback address: closed ones keep their port for a minute. */
 static void begin(struct connection *c, long number, double at) {
     int one = 1;
-    double *began = c->began;
-    memset(c, 0, sizeof *c);
-    c->began = began;
-    for (size_t i = 0; i < flight; i++) began[i] = at;
+    struct connection kept = {.began = c->began, .head = c->head};
+    *c = kept;
+    for (size_t i = 0; i < flight; i++) c->began[i] = at;
     c->waiting = 1;
     if (named.sun_path[0]) {
         /* One that does not block is refused by a full queue, and there is no event for room in it. */
@@ -133,6 +138,35 @@ static void note(double seconds) {
     latency[us < BUCKETS ? us : BUCKETS - 1]++;
 }
 
+static void no_answer(void) {
+    errno = EBADMSG;
+    die("not an answer with status 200 and a length");
+}
+
+/* Find the ends of answers in what was received, by their Content-Length; returns how many. */
+static size_t answers(struct connection *c, const char *data, size_t length) {
+    size_t ends = 0;
+    while (length) {
+        if (c->body) {
+            size_t part = length < c->body ? length : c->body;
+            data += part, length -= part, c->body -= part;
+            ends += !c->body;
+            continue;
+        }
+        c->head[c->headed++] = *data++, length--;
+        c->head[c->headed] = 0;
+        if (c->headed >= 4 && !strcmp(c->head + c->headed - 4, "\r\n\r\n")) {
+            char *field = strcasestr(c->head, "\r\nContent-Length:");
+            if (strncmp(c->head, "HTTP/1.1 200 ", 13) || !field) no_answer();
+            c->body = strtoul(field + 17, NULL, 10);
+            c->headed = 0;
+            ends += !c->body;
+        } else if (c->headed == HEAD - 1)
+            no_answer();
+    }
+    return ends;
+}
+
 /* Receive once; returns how many messages are back by that. */
 static long pull(struct connection *c, double t) {
     ssize_t n = recv(c->fd, scratch, CHUNK, 0);
@@ -144,7 +178,10 @@ static long pull(struct connection *c, double t) {
         errno = ECONNRESET;
         die("the server closed");
     }
-    if (c->received + (size_t)n > c->sent || memcmp(scratch, stream + c->received % size, (size_t)n)) {
+    if (c->head)
+        n = (ssize_t)(answers(c, scratch, (size_t)n) * size); /* as if the request came back */
+    if (c->received + (size_t)n > c->sent ||
+        (!c->head && memcmp(scratch, stream + c->received % size, (size_t)n))) {
         errno = EBADMSG;
         die("not an echo");
     }
@@ -179,11 +216,11 @@ static void report(long operations, double elapsed) {
 
 int main(int argc, char **argv) {
     if (argc < 5) {
-        fprintf(stderr, "usage: load echo|accept|churn|hold PORT CONNECTIONS ...\n");
+        fprintf(stderr, "usage: load echo|http|accept|churn|hold PORT CONNECTIONS ...\n");
         return 2;
     }
     int echo = !strcmp(argv[1], "echo"), accept = !strcmp(argv[1], "accept");
-    int hold = !strcmp(argv[1], "hold");
+    int hold = !strcmp(argv[1], "hold"), http = !strcmp(argv[1], "http");
     long connections = atol(argv[3]), total = LONG_MAX, opened = 0, done = 0;
     double seconds = FOREVER;
     struct rlimit files;
@@ -200,10 +237,10 @@ int main(int argc, char **argv) {
     }
     server.sin_port = htons((uint16_t)atoi(argv[2]));
     server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    size = echo ? (size_t)atol(argv[4]) : 1;
+    size = echo ? (size_t)atol(argv[4]) : http ? strlen(REQUEST) : 1;
     if (echo)
         seconds = argc > 5 ? atof(argv[5]) : 1, flight = argc > 6 ? (size_t)atol(argv[6]) : 1;
-    else if (accept)
+    else if (accept || http)
         seconds = atof(argv[4]);
     else
         total = atol(argv[4]);
@@ -217,9 +254,13 @@ int main(int argc, char **argv) {
     struct connection *all = calloc(room, sizeof *all);
     double *began = calloc(room * flight, sizeof *began);
     if (!stream || !scratch || !all || !began) die("malloc");
-    for (size_t i = 0; i < room; i++) all[i].began = began + i * flight;
+    for (size_t i = 0; i < room; i++) {
+        all[i].began = began + i * flight;
+        if (http && !(all[i].head = malloc(HEAD))) die("malloc");
+    }
     for (size_t i = 0; i < size + CHUNK; i++)
-        stream[i] = (char)((i % size) * 31 + (i % size >> 8) * 17 + 7);
+        stream[i] = http ? REQUEST[i % size] : (char)((i % size) * 31 + (i % size >> 8) * 17 + 7);
+    int again = echo || http; /* on the same connection */
     poller = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event events[1024];
     double start = now(), last = start + seconds, t = start;
@@ -235,7 +276,7 @@ int main(int argc, char **argv) {
             struct connection *c = events[i].data.ptr;
             if (!c->connected) {
                 finish_connect(c);
-                for (size_t k = 0; echo && k < flight; k++) c->began[k] = t;
+                for (size_t k = 0; again && k < flight; k++) c->began[k] = t;
                 push(c);
                 continue;
             }
@@ -244,7 +285,7 @@ int main(int argc, char **argv) {
             long back = pull(c, t);
             if (!back) continue;
             done += back;
-            if (echo) {
+            if (again) {
                 push(c);
                 continue;
             }

@@ -6,6 +6,7 @@ Slower than what it measures, so several processes of it run beside each other.
 from __future__ import annotations
 
 import json
+import re
 import selectors
 import socket
 import sys
@@ -15,6 +16,12 @@ from typing import Final
 
 #: What a receive asks for, in bytes.
 _CHUNK: Final = 1 << 18
+
+_REQUEST: Final = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: load\r\nAccept: */*\r\n\r\n"
+
+#: Bytes of an answer before its body, at most.
+_HEAD: Final = 4096
+_LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -26,6 +33,7 @@ class _Connection:
     sent: int = 0
     received: int = 0
     waiting: bool = False
+    unread: bytearray = field(default_factory=bytearray)
 
 
 class Load:
@@ -99,7 +107,7 @@ class Load:
         if not data:
             raise ConnectionError("the server closed")
         before = one.received // self._size
-        one.received += len(data)
+        one.received += self._came(one, data)
         after = one.received // self._size
         now = time.monotonic()
         for number in range(before, after):
@@ -107,14 +115,49 @@ class Load:
             one.began[number % self._flight] = now
         return after - before
 
+    def _came(self, one: _Connection, data: bytes) -> int:
+        """Return how many bytes of messages are back with what was received."""
+        return len(data)
+
+
+class Http(Load):
+    """Requests and their answers; an answer counts as if the request came back.
+
+    Args:
+        where: as for `Load`.
+    """
+
+    def __init__(self, where: str) -> None:
+        super().__init__(where, len(_REQUEST), 1)
+        self._stream = memoryview(_REQUEST)
+
+    def _came(self, one: _Connection, data: bytes) -> int:
+        """Return it of the answers that are whole."""
+        one.unread += data
+        ends = 0
+        while (head := one.unread.find(b"\r\n\r\n", 0, _HEAD)) >= 0 or len(one.unread) >= _HEAD:
+            length = _LENGTH.search(one.unread, 0, head + 2)
+            if head < 0 or length is None or not one.unread.startswith(b"HTTP/1.1 200 "):
+                raise ConnectionError("not an answer with status 200 and a length")
+            whole = head + 4 + int(length[1])
+            if len(one.unread) < whole:
+                break
+            del one.unread[:whole]
+            ends += 1
+        return ends * self._size
+
 
 def main(argv: list[str]) -> int:
-    """Run ``echo WHERE CONNECTIONS SIZE SECONDS [FLIGHT]``, or ``accept``, ``churn`` or ``hold``."""
+    """Run ``echo WHERE CONNECTIONS SIZE SECONDS [FLIGHT]``, or one of the others of `load.c`."""
     mode, where, connections = argv[0], argv[1], int(argv[2])
     echo = mode == "echo"
-    load = Load(where, int(argv[3]) if echo else 1, int(argv[5]) if echo and argv[5:] else 1)
+    load = (
+        Http(where)
+        if mode == "http"
+        else Load(where, int(argv[3]) if echo else 1, int(argv[5]) if echo and argv[5:] else 1)
+    )
     total = int(argv[3]) if mode in {"churn", "hold"} else sys.maxsize
-    seconds = {"echo": argv[4:5], "accept": argv[3:4]}.get(mode)
+    seconds = {"echo": argv[4:5], "http": argv[3:4], "accept": argv[3:4]}.get(mode)
     limit = float(seconds[0]) if seconds else float("inf")
     start = time.monotonic()
     try:
@@ -122,7 +165,7 @@ def main(argv: list[str]) -> int:
             load.begin()
         while len(load.times) < total and time.monotonic() - start < limit:
             for one in load.turn():
-                if echo:
+                if mode in {"echo", "http"}:
                     load.push(one)
                     continue
                 if mode != "hold":

@@ -212,6 +212,12 @@ class Load:
         ]
         return self._run(jobs, seconds + 30)
 
+    def http(self, where: int | str, connections: int, seconds: float) -> dict[str, Any]:
+        """Keep a request in flight on each connection, for `seconds`."""
+        shares = _split(connections, len(self._commands))
+        jobs: list[list[object]] = [["http", where, share, seconds] for share in shares if share]
+        return self._run(jobs, seconds + 30)
+
     def accept(self, where: int | str, connections: int, seconds: float) -> dict[str, Any]:
         """Open, use for a byte each way and reset, `connections` at a time, for `seconds`."""
         shares = _split(connections, len(self._commands))

@@ -1,7 +1,8 @@
-"""The echo servers that are compared: ``python -m bench.servers NAME`` prints its port and serves.
+"""The servers that are compared: ``python -m bench.servers NAME`` prints its port and serves.
 
-Each does what its library's own documentation shows for a fast echo, without logging. All of them
-listen alike and ask a receive for the same size, but for the protocols, whose loop chooses it.
+Each does what its library's own documentation shows for a fast echo, without logging; with ``--http`` it
+answers requests instead, all with the same h11 code. All of them listen alike and ask a receive for the
+same size, but for the protocols, whose loop chooses it.
 """
 
 from __future__ import annotations

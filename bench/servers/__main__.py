@@ -1,4 +1,4 @@
-"""Runs one of the servers: ``NAME [--receive BYTES] [--limit SECONDS] [--path PATH]``."""
+"""Runs one of the servers: ``NAME [--receive BYTES] [--limit SECONDS] [--path PATH] [--http]``."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ def main() -> None:
     parser.add_argument("--receive", type=int, default=default.receive)
     parser.add_argument("--limit", type=float)
     parser.add_argument("--path")
+    parser.add_argument("--http", action="store_true")
     chosen = parser.parse_args()
     end_with_input()
     where, *more = SERVERS[chosen.name].serve
     module, _, function = where.partition(":")
-    settings = Settings(chosen.receive, chosen.limit, chosen.path)
+    settings = Settings(chosen.receive, chosen.limit, chosen.path, chosen.http)
     getattr(import_module(f".{module}", __package__), function)(settings, *more)
 
 

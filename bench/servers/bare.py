@@ -1,7 +1,7 @@
 """The bare loop: one edge-triggered epoll and nothing else, what Python can do at most.
 
 It has no tasks, no timers and no cancel. What a socket does not take at once it keeps, and receives no
-more on that connection until it is gone.
+more on that connection until it is gone. After a last answer of HTTP it waits for the client to close.
 """
 
 from __future__ import annotations
@@ -35,11 +35,12 @@ def serve(settings: Settings) -> None:
         sock, _ = listener.accept()
         sock.setblocking(False)
         poller.register(sock, receiving)
-        connections[sock.fileno()] = (sock, sock.recv, sock.send)
+        connections[sock.fileno()] = (sock, settings.receiving(sock.recv), sock.send)
 
     def go_on(sock: socket.socket, left: memoryview) -> bool:
         """Send and receive until one of both would wait; False when the connection has ended."""
         fd = sock.fileno()
+        recv = connections[fd][1]
         waited = fd in unsent
         left = unsent.pop(fd, left)
         while True:
@@ -51,7 +52,7 @@ def serve(settings: Settings) -> None:
                 poller.modify(fd, sending)
                 return True
             try:
-                data = sock.recv(size)
+                data = recv(size)
             except BlockingIOError:
                 if waited:
                     poller.modify(fd, receiving)

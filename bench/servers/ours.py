@@ -1,4 +1,4 @@
-"""The echo server on the reactor."""
+"""The server on the reactor."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ async def _main(settings: Settings) -> None:
     else:
         acceptor = reactor.listen_unix(settings.path, backlog=BACKLOG)
     settings.tell(acceptor.getsockname())
+    handle = _LIBRARY.handler(settings)
     async with reactor.TaskGroup() as group:
         async for stream in acceptor:
-            group.spawn(_LIBRARY.echo, stream.recv, stream.sendall, stream.close, settings)
+            group.spawn(handle, stream.recv, stream.sendall, stream.close, settings)

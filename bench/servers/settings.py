@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: Connections that may wait to be accepted.
 BACKLOG: Final = 1024
@@ -18,11 +22,13 @@ class Settings:
         receive: what it asks a receive for, in bytes.
         limit: timeout around each receive in seconds; None for a server without.
         path: of the Unix socket that it listens on; None for a TCP port of this machine.
+        http: whether it answers requests of HTTP, and is no echo.
     """
 
     receive: int = 4096
     limit: float | None = None
     path: str | None = None
+    http: bool = False
 
     def listener(self) -> socket.socket:
         """Listen, say where, and return the socket, which does not block.
@@ -40,6 +46,14 @@ class Settings:
         sock.setblocking(False)
         self.tell(sock.getsockname())
         return sock
+
+    def receiving(self, recv: Callable[[int], bytes]) -> Callable[[int], bytes]:
+        """Return what receives on a connection what is to be sent: `recv` itself for an echo."""
+        if not self.http:
+            return recv
+        from .with_h11 import Conversation
+
+        return functools.partial(Conversation().receive, recv)
 
     def tell(self, name: object) -> None:
         """Say where the server listens: the port of a socket's name, 0 for a path."""

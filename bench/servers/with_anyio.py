@@ -1,4 +1,4 @@
-"""The echo server on anyio, which runs on asyncio."""
+"""The server on anyio, which runs on asyncio."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ def serve(settings: Settings) -> None:
 
 
 async def _main(settings: Settings) -> None:
-    def echo(stream: Any) -> Coroutine[Any, Any, None]:
-        return _LIBRARY.echo(stream.receive, stream.send, stream.aclose, settings)
+    handle = _LIBRARY.handler(settings)
+
+    def serve_one(stream: Any) -> Coroutine[Any, Any, None]:
+        return handle(stream.receive, stream.send, stream.aclose, settings)
 
     listener: Any
     if settings.path is None:
@@ -38,4 +40,4 @@ async def _main(settings: Settings) -> None:
     else:
         listener = await anyio.create_unix_listener(settings.path, backlog=BACKLOG)
         settings.tell(settings.path)
-    await listener.serve(echo)
+    await listener.serve(serve_one)

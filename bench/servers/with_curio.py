@@ -1,4 +1,4 @@
-"""The echo server on curio."""
+"""The server on curio."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def serve(settings: Settings) -> None:
 
 
 async def _main(settings: Settings) -> None:
-    def echo(client: Any, _: object) -> Coroutine[Any, Any, None]:
-        return _LIBRARY.echo(client.recv, client.sendall, client.close, settings)
+    handle = _LIBRARY.handler(settings)
 
-    await curio.network.run_server(curio.io.Socket(settings.listener()), echo)
+    def serve_one(client: Any, _: object) -> Coroutine[Any, Any, None]:
+        return handle(client.recv, client.sendall, client.close, settings)
+
+    await curio.network.run_server(curio.io.Socket(settings.listener()), serve_one)

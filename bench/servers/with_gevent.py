@@ -1,4 +1,4 @@
-"""The echo server on gevent, whose switches are inside what looks like blocking calls."""
+"""The server on gevent, whose switches are inside what looks like blocking calls."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def serve(settings: Settings) -> None:
 
 def _echo(settings: Settings, client: Any, _: object) -> None:
     size, limit = settings.receive, settings.limit
-    recv, send = client.recv, client.sendall
+    recv, send = settings.receiving(client.recv), client.sendall
     try:
         if limit is None:
             while data := recv(size):

@@ -1,4 +1,4 @@
-"""The echo server on trio."""
+"""The server on trio."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ def serve(settings: Settings) -> None:
 
 
 async def _main(settings: Settings) -> None:
-    def echo(stream: trio.SocketStream) -> Coroutine[Any, Any, None]:
-        return _LIBRARY.echo(stream.receive_some, stream.send_all, stream.aclose, settings)
+    handle = _LIBRARY.handler(settings)
+
+    def serve_one(stream: trio.SocketStream) -> Coroutine[Any, Any, None]:
+        return handle(stream.receive_some, stream.send_all, stream.aclose, settings)
 
     listener = trio.SocketListener(trio.socket.from_stdlib_socket(settings.listener()))
-    await trio.serve_listeners(echo, [listener])
+    await trio.serve_listeners(serve_one, [listener])

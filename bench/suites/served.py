@@ -28,7 +28,13 @@ _OTHERS: Final = 64
 
 
 class Served(Suite):
-    """The echo servers, one process each, under one of the loads."""
+    """The servers, one process each, under one of the loads.
+
+    Attributes:
+        http: whether they answer requests, and echo nothing.
+    """
+
+    http = False
 
     def subjects(self, case: Case) -> list[Subject]:
         """As `Suite.subjects`."""
@@ -41,7 +47,7 @@ class Served(Suite):
     def start(self, case: Case, subject: Subject, tools: Tools, stack: ExitStack) -> Running:
         """As `Suite.start`."""
         with descriptors(int(case.parameters["connections"]) + _OTHERS):
-            pid, port = stack.enter_context(served(subject.name, case, tools))
+            pid, port = stack.enter_context(served(subject.name, case, tools, http=self.http))
         return measured(pid, lambda seconds: self.load(case, tools, port, seconds))
 
     def load(self, case: Case, tools: Tools, where: int | str, seconds: float) -> dict[str, Any]:
@@ -52,7 +58,13 @@ class Served(Suite):
 
 
 def served(
-    name: str, case: Case, tools: Tools, path: str | None = None, limit: float | None = None
+    name: str,
+    case: Case,
+    tools: Tools,
+    path: str | None = None,
+    limit: float | None = None,
+    *,
+    http: bool = False,
 ) -> AbstractContextManager[tuple[int, int]]:
     """Run one of the servers, as `process.serving`.
 
@@ -62,6 +74,7 @@ def served(
         tools: have the server in C.
         path: of the Unix socket that it listens on; None for TCP.
         limit: timeout around each receive, in seconds.
+        http: whether it answers requests, and is no echo.
 
     Raises:
         Missing: it cannot be built here.
@@ -78,6 +91,8 @@ def served(
         options += ["--path", path]
     if limit is not None:
         options += ["--limit", str(limit)]
+    if http:
+        options.append("--http")
     return server("servers", name, *options)
 
 
