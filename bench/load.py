@@ -108,6 +108,8 @@ class Load:
             raise ConnectionError("the server closed")
         before = one.received // self._size
         one.received += self._came(one, data)
+        if one.received > one.sent:
+            raise ConnectionError("more has come back than was sent")
         after = one.received // self._size
         now = time.monotonic()
         for number in range(before, after):
