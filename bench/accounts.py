@@ -34,15 +34,27 @@ class Usage(NamedTuple):
 def usage(pid: int) -> Usage | None:
     """Return the processor time of a process so far, all of its threads; None where there is no /proc."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+        fields = _stat(pid)
         # clock_getcpuclockid(3): on Linux the number of a process's clock is made of its own, so that
         # nothing has to be asked for it. It counts nanoseconds, and threads that have ended too.
         total = time.clock_gettime_ns(~pid << 3 | 2) / 1e9 if sys.platform == "linux" else None
     except OSError:
         return None
-    fields = text.rpartition(")")[2].split()
     user, system = int(fields[11]) / _TICK, int(fields[12]) / _TICK
     return Usage(user + system if total is None else total, user, system)
+
+
+def waits(pid: int) -> bool:
+    """Return whether a process has nothing to do; True also where there is no /proc."""
+    try:
+        return _stat(pid)[0] == "S"
+    except OSError:
+        return True
+
+
+def _stat(pid: int) -> list[str]:
+    """Return what /proc says of a process, from its state on: the name before that may have any letter."""
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
 
 
 def peak_memory(pid: int) -> int | None:

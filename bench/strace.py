@@ -8,9 +8,11 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from typing import TYPE_CHECKING, Final
 
-from .process import BenchError
+from .accounts import waits
+from .process import PATIENCE, BenchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +24,15 @@ LEAST: Final = 0.005
 
 #: What the round takes whose calls are subtracted from the other one's, as a part of that.
 SHORT: Final = 1 / 3
+
+#: So many operations tell what one of them does, if the longer round has no more than so many times those
+#: of the shorter one: else the shorter one was over before all connections were open, and what opens
+#: them does not cancel out. Where that is not so, rounds that are so many times as long are counted,
+#: and again, so often at most.
+ENOUGH: Final = 50
+STEADY: Final = 5
+_LONGER: Final = 4
+_TRIES: Final = 3
 
 #: A row of the summary: share, seconds, microseconds for each, calls, errors if any, and the name.
 _ROW: Final = re.compile(r"^ *[\d.]+ +[\d.]+ +\d+ +(\d+) +(?:\d+ +)?(\w+)$", re.MULTILINE)
@@ -102,33 +113,46 @@ class Calls:
             name: of the server.
             pid: its process.
             measure: puts it to work for so many seconds.
-            seconds: for the longer round.
+            seconds: for the longer round, if that is enough.
         """
         if self._program is None:
             if not self._asked:
                 self._note("system calls are not counted: there is no strace")
             self._asked = True
             return None
-        found = []
         try:
-            for share in (SHORT, 1.0):
-                with traced(pid, self._program) as counts:
-                    made = measure(seconds * share)
-                found.append((made.operations, counts))
+            for longer in range(_TRIES):
+                length = seconds * _LONGER**longer
+                few, before = _traced(pid, self._program, measure, length * SHORT)
+                many, after = _traced(pid, self._program, measure, length)
+                if few + ENOUGH <= many <= few * STEADY:
+                    return _each(before, after, many - few)
         except RefusedError as exc:
             self._note(f"system calls are not counted: {exc}")
             self._program, self._asked = None, True
-            return None
         except BenchError as exc:  # it may be too slow for the load then
             self._note(f"system calls of {name} are not counted: {exc}")
-            return None
-        (few, before), (many, after) = found
-        if many <= few:
+        else:
             self._note(f"system calls of {name} are not counted: too few operations")
-            return None
-        each = {call: (count - before.get(call, 0)) / (many - few) for call, count in after.items()}
-        return {
-            call: value
-            for call, value in sorted(each.items(), key=lambda item: -item[1])
-            if value >= LEAST
-        }
+        return None
+
+
+def _traced(
+    pid: int, program: str, measure: Callable[[float], Measurement], seconds: float
+) -> tuple[int, dict[str, int]]:
+    with traced(pid, program) as counts:
+        made = measure(seconds)
+        # A server does not say when it has closed the last connection; it waits then.
+        until = time.monotonic() + PATIENCE
+        while not waits(pid) and time.monotonic() < until:
+            time.sleep(0.001)
+    return made.operations, counts
+
+
+def _each(before: dict[str, int], after: dict[str, int], operations: int) -> dict[str, float]:
+    each = {call: (count - before.get(call, 0)) / operations for call, count in after.items()}
+    return {
+        call: value
+        for call, value in sorted(each.items(), key=lambda item: -item[1])
+        if value >= LEAST
+    }

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..suite import Tools
 
 #: What a process has open beside its connections, with room to spare.
-_OTHERS: Final = 64
+_OTHERS: Final = 24
 
 #: `select` takes only descriptors below this, wherever it is a set of bits (FD_SETSIZE).
 _SET: Final = 1024
@@ -80,8 +80,11 @@ class Idle(Served):
 
 
 def _wanted(idle: int) -> int:
-    """Return how many descriptors a server has beside so many idle connections."""
-    return idle + _ACTIVE + _OTHERS
+    """Return how many descriptors a server has beside so many idle connections.
+
+    The active ones of a round may come before it has closed those of the round before.
+    """
+    return idle + 2 * _ACTIVE + _OTHERS
 
 
 SUITE = Idle()

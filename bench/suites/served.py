@@ -46,7 +46,8 @@ class Served(Suite):
 
     def start(self, case: Case, subject: Subject, tools: Tools, stack: ExitStack) -> Running:
         """As `Suite.start`."""
-        with descriptors(int(case.parameters["connections"]) + _OTHERS):
+        # Those of a round may come before the server has closed those of the round before.
+        with descriptors(2 * int(case.parameters["connections"]) + _OTHERS):
             pid, port = stack.enter_context(served(subject.name, case, tools, http=self.http))
         return measured(pid, lambda seconds: self.load(case, tools, port, seconds))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -36,6 +37,22 @@ def test_the_time_of_a_process_is_that_of_its_own_clock():
             assert found.user + found.system <= found.total + 0.01
         ask.close()
     assert accounts.usage(process.pid) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_who_has_something_to_do_does_not_wait():
+    """The name of a process may look like the state of another one."""
+    assert not accounts.waits(os.getpid())
+    script = "import sys\nopen('/proc/self/comm', 'w').write('x) R')\nprint(flush=True)\ninput()"
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        while not accounts.waits(process.pid):
+            assert process.poll() is None
+        process.communicate(b"\n")
+    assert accounts.waits(process.pid)
 
 
 def numbers(*rounds):
