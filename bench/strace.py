@@ -30,7 +30,7 @@ SHORT: Final = 1 / 3
 #: them does not cancel out. Where that is not so, rounds that are so many times as long are counted,
 #: and again, so often at most.
 ENOUGH: Final = 50
-STEADY: Final = 5
+STEADY: Final = 10
 _LONGER: Final = 4
 _TRIES: Final = 3
 

@@ -156,14 +156,14 @@ def test_too_few_operations_are_counted_again_for_longer(asked):
 def test_a_round_that_was_over_before_it_began_is_counted_again(asked):
     """What opens the connections of the longer one would be taken for that of operations."""
     work = Asked(asked)
-    opening = 0.02
+    opening = 0.025
 
     def open_first(seconds):
         return work(max(seconds - opening, 0))
 
     found = strace.Calls(pytest.fail).count("it", work.pid, open_first, 0.09)
     assert found == {"getppid": 3.0, "getgid": 1.0}
-    assert work.rounds == pytest.approx([0.01, 0.07, 0.1, 0.34])
+    assert work.rounds == pytest.approx([0.005, 0.065, 0.095, 0.335])
 
 
 def test_who_is_too_slow_when_traced_is_told_and_the_next_one_is_counted(asked):
