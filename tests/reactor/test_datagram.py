@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,17 @@ def path(tmp_path, monkeypatch):
     """A path for a Unix socket, short enough on every system."""
     monkeypatch.chdir(tmp_path)
     return "s"
+
+
+def counted(function):
+    """It, and a list of the arguments of its calls."""
+    calls: list[Any] = []
+
+    def call(*args):
+        calls.append(args)
+        return function(*args)
+
+    return call, calls
 
 
 # -- Receiving and sending
@@ -127,16 +139,14 @@ def test_a_short_datagram_is_not_the_last(where, kind):
 @everywhere
 def test_only_as_much_is_asked_for_as_a_datagram_can_be(where):
     """A Unix one may be larger than one of UDP."""
-    asked = []
 
     async def main():
         sock, peer = wired("udp")
         with sock, peer:
-            real = sock._recv
-            sock._recv = lambda size, flags: asked.append(size) or real(size, flags)
+            sock._recv, asked = counted(sock._recv)
             peer.send(b"x")
             assert await sock.receive(1 << 30) == b"x"
-        assert asked == [MAX_RECV]
+        assert asked == [(MAX_RECV, 0)]
         sock, peer = wired("unix")
         with sock, peer:
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 18)
@@ -213,9 +223,7 @@ def test_a_send_to_a_full_queue_pauses(where, path):
         with DatagramSocket(socket.AF_UNIX) as sock, DatagramSocket(socket.AF_UNIX) as full:
             full.bind(path)
             count = crowded(full)
-            calls = []
-            real = sock._send_to
-            sock._send_to = lambda *args: calls.append(args) or real(*args)
+            sock._send_to, calls = counted(sock._send_to)
             send = start(sock.send_to, b"last", path)
             await turns(20)
             assert len(calls) == 1

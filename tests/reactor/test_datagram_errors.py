@@ -47,7 +47,7 @@ def test_a_refused_datagram_is_told_once(where):
             assert await sock.send(b"anybody?") == 8
             told = await receive
             assert isinstance(told, ConnectionRefusedError)
-            assert told.transferred == 0
+            assert vars(told)["transferred"] == 0
             receive = await parked(sock, READ, sock.receive, 100)
             await turns(10)
             assert not receive.done
@@ -83,7 +83,7 @@ def test_too_much_for_a_datagram(where):
                 with pytest.raises(OSError) as caught:
                     await send(bytes(1 << 16), *args)
                 assert caught.value.errno == errno.EMSGSIZE
-                assert caught.value.transferred == 0
+                assert vars(caught.value)["transferred"] == 0
             assert await sock.send(b"less") == 4
             assert peer.recv(100) == b"less"
 
@@ -154,7 +154,7 @@ def test_a_connected_socket_talks_with_one_alone(where):
 
 
 @everywhere
-def test_connecting_needs_no_room_to_send(where):
+def test_connecting_needs_no_room_to_send(where, monkeypatch):
     """A send that found none was cancelled; where the poller stands does not matter."""
 
     async def main():
@@ -164,8 +164,8 @@ def test_connecting_needs_no_room_to_send(where):
             send = await parked(left, WRITE, left.send, b"x")
             send.cancel()
             assert isinstance(await send, OperationCancelled)
-            left._connect_step = lambda address, _: seen.append(address)
-            seen = []
+            seen: list[object] = []
+            monkeypatch.setattr(left, "_connect_step", lambda address, _: seen.append(address))
             await left.connect("anywhere")
             assert seen == ["anywhere"]
 
