@@ -212,6 +212,20 @@ class Load:
         ]
         return self._run(jobs, seconds + 30)
 
+    def datagrams(self, port: int, sockets: int, size: int, seconds: float) -> dict[str, Any]:
+        """Keep one datagram on the way of each socket; what is lost is sent again, and counted.
+
+        Args:
+            port: of this machine.
+            sockets: how many.
+            size: of a datagram, in bytes; 8 or more.
+            seconds: for which.
+        """
+        shares = _split(sockets, len(self._commands))
+        return self._run(
+            [["datagram", port, share, size, seconds] for share in shares], seconds + 30
+        )
+
     def accept(self, where: int | str, connections: int, seconds: float) -> dict[str, Any]:
         """Open, use for a byte each way and reset, `connections` at a time, for `seconds`."""
         shares = _split(connections, len(self._commands))
@@ -263,7 +277,8 @@ class Load:
                     process.kill()
                     process.communicate()
         total = dict(results[0])
-        total["operations"] = sum(result["operations"] for result in results)
+        for key in ("operations", "lost"):
+            total[key] = sum(result[key] for result in results)
         for key in ("seconds", "p50_us", "p99_us"):
             total[key] = max(result[key] for result in results)
         return total

@@ -53,7 +53,13 @@ class Served(Suite):
 
 
 def served(
-    name: str, case: Case, tools: Tools, path: str | None = None, limit: float | None = None
+    name: str,
+    case: Case,
+    tools: Tools,
+    path: str | None = None,
+    limit: float | None = None,
+    *,
+    datagrams: bool = False,
 ) -> AbstractContextManager[tuple[int, int]]:
     """Run one of the servers, as `process.serving`.
 
@@ -63,12 +69,13 @@ def served(
         tools: have the server in C.
         path: of the Unix socket that it listens on; None for TCP.
         limit: timeout around each receive, in seconds.
+        datagrams: it serves those, on a UDP port.
 
     Raises:
         Missing: it cannot be built here.
     """
     receive = str(_LARGE if int(case.parameters.get("size", 1)) > _SMALL else _SMALL)
-    where = [] if path is None else [path]
+    where = ["udp"] if datagrams else [] if path is None else [path]
     if name == C:
         program = tools.load.program("server")
         if program is None:
@@ -79,11 +86,17 @@ def served(
         options += ["--path", path]
     if limit is not None:
         options += ["--limit", str(limit)]
+    if datagrams:
+        options.append("--datagrams")
     return server("servers", name, *options)
 
 
 def measured(
-    pid: int, load: Callable[[float], dict[str, Any]], bytes_per_item: float | None = None
+    pid: int,
+    load: Callable[[float], dict[str, Any]],
+    bytes_per_item: float | None = None,
+    *,
+    datagrams: bool = False,
 ) -> Callable[[float], Measurement]:
     """Return what loads a server for so many seconds, and measures it.
 
@@ -91,6 +104,7 @@ def measured(
         pid: its process.
         load: loads it for so many seconds, and returns what the load says.
         bytes_per_item: as in a `Measurement`.
+        datagrams: some of which may be lost.
     """
 
     def measure(seconds: float) -> Measurement:
@@ -104,6 +118,7 @@ def measured(
             p99_us=result["p99_us"],
             peak_rss=peak_memory(pid),
             bytes_per_item=bytes_per_item,
+            lost=result["lost"] if datagrams else None,
         )
         if before and after:
             made.user_s, made.system_s = after[0] - before[0], after[1] - before[1]
