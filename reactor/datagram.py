@@ -37,6 +37,7 @@ class DatagramSocket(DataSocket):
         self._unix = self._sock.family == getattr(socket, "AF_UNIX", None)
         # No UDP datagram is larger than MAX_RECV; a Unix one may be.
         self._most = sys.maxsize if self._unix else MAX_RECV
+        self._sendto = self._sock.sendto
         self._recvfrom = self._recv_named if self._unix else self._sock.recvfrom
 
     def bind(self, address: Any, *, reuse_address: bool = False, reuse_port: bool = False) -> None:
@@ -79,16 +80,20 @@ class DatagramSocket(DataSocket):
             ConnectionRefusedError: nobody is where the socket is connected to.
             OperationCancelled, BusyError, ClosedError, OSError: see `reactor.dispatch.perform`.
         """
-        return perform(self._read, self._recv, self._checked(max_bytes))
+        if not 0 < max_bytes <= self._most:
+            max_bytes = self._bounded(max_bytes)
+        return perform(self._read, self._recv, max_bytes)
 
     def receive_from(self, max_bytes: int, /) -> Awaitable[tuple[bytes, Any]]:
         """As `receive`, and tells the address of the sender; "" of a Unix socket without a name."""
-        return perform(self._read, self._recvfrom, self._checked(max_bytes))
+        if not 0 < max_bytes <= self._most:
+            max_bytes = self._bounded(max_bytes)
+        return perform(self._read, self._recvfrom, max_bytes)
 
-    def _checked(self, size: int) -> int:
+    def _bounded(self, size: int) -> int:
         if size < 1:
             raise ValueError(f"cannot receive {size} bytes of a datagram: it is 1 or more")
-        return min(size, self._most)
+        return self._most
 
     def _recv_named(self, size: int, flags: int) -> tuple[bytes, Any]:
         data, address = self._sock.recvfrom(size, flags)
@@ -118,7 +123,8 @@ class DatagramSocket(DataSocket):
         return perform(self._write, self._send_to, (data, address))
 
     def _send_to(self, packet: tuple[Buffer, Any], flags: int) -> int:
-        return self._sock.sendto(packet[0], flags, packet[1])
+        data, address = packet
+        return self._sendto(data, flags, address)
 
     def _send_named(self, packet: tuple[Buffer, Any], flags: int) -> int:
         try:
