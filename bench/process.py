@@ -273,9 +273,8 @@ class Load:
                 results.append(json.loads(out))
         finally:
             for process in running:
-                if process.poll() is None:
-                    process.kill()
-                    process.communicate()
+                process.kill()
+                process.communicate()
         total = dict(results[0])
         for key in ("operations", "lost"):
             total[key] = sum(result[key] for result in results)
