@@ -107,7 +107,7 @@ def test_one_that_has_nothing_for_datagrams_says_so():
 
 def test_what_is_lost_is_sent_again_and_counted(load):
     """The first of each socket are."""
-    lost = []
+    lost: list[bytes] = []
 
     def answers(data):
         if len(lost) < 2:
