@@ -130,4 +130,5 @@ class DatagramSocket(DataSocket):
         try:
             return self._send_to(packet, flags)
         except BlockingIOError as exc:
-            raise QueueFullError from exc  # or one's own buffer is full, which ends as soon
+            # Or one's own buffer is full, which ends as soon.
+            raise QueueFullError from exc
