@@ -7,6 +7,8 @@
  *   load churn  PORT CONNECTIONS COUNT          the same COUNT times, and most are closed instead
  *   load hold   PORT CONNECTIONS COUNT          open COUNT, a byte each way on each, and keep them
  *                                               until standard input ends
+ *   load datagram PORT SOCKETS SIZE SECONDS     keep one datagram of 8 bytes or more on the way of each
+ *                                               UDP socket; what is lost is sent again, and counted
  *
  * PORT is one of this machine, or the path of a Unix socket. CONNECTIONS are open, or for `hold`
  * being opened, at a time. Prints one JSON object.
@@ -40,6 +42,7 @@
 #define HEAD 4096      /* bytes of an answer before its body, at most */
 #define REQUEST \
     "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: load\r\nAccept: */*\r\n\r\n"
+#define LOST 0.2       /* seconds after which a datagram is taken for lost */
 
 struct connection {
     int fd;
@@ -209,18 +212,89 @@ static void end(struct connection *c, int reset) {
     close(c->fd);
 }
 
-static void report(long operations, double elapsed) {
-    printf("{\"operations\": %ld, \"seconds\": %.6f, \"p50_us\": %ld, \"p99_us\": %ld}\n", operations,
-           elapsed, quantile(0.5, operations), quantile(0.99, operations));
+static void report(long operations, double elapsed, long lost) {
+    printf("{\"operations\": %ld, \"seconds\": %.6f, \"p50_us\": %ld, \"p99_us\": %ld, \"lost\": %ld}\n",
+           operations, elapsed, quantile(0.5, operations), quantile(0.99, operations), lost);
+}
+
+/* One datagram, with the number of the message in front: a late echo is not taken for the next one's. */
+static void post(struct connection *c, double t) {
+    uint64_t number = c->answered;
+    memcpy(stream, &number, sizeof number);
+    c->began[1] = t; /* when it was sent last; began[0] is when it was sent first */
+    if (send(c->fd, stream, size, MSG_NOSIGNAL) < 0 && errno != EAGAIN && errno != ENOBUFS)
+        die("send");
+}
+
+/* Receive one; returns 1 if it is the echo that is waited for. */
+static int take(struct connection *c, double t) {
+    uint64_t number;
+    ssize_t n = recv(c->fd, scratch, CHUNK, 0);
+    if (n < 0) {
+        if (errno == EAGAIN) return 0;
+        die("recv");
+    }
+    memcpy(&number, scratch, sizeof number);
+    if ((size_t)n != size || number > c->answered ||
+        memcmp(scratch + sizeof number, stream + sizeof number, size - sizeof number)) {
+        errno = EBADMSG;
+        die("not an echo");
+    }
+    if (number < c->answered) return 0; /* a second one, of what was sent again */
+    c->answered++;
+    note(t - c->began[0]);
+    return 1;
+}
+
+static int datagrams(long sockets, double seconds) {
+    struct connection *all = calloc((size_t)sockets, sizeof *all);
+    double *began = calloc((size_t)sockets * 2, sizeof *began);
+    struct epoll_event events[1024];
+    long done = 0, lost = 0;
+    if (size < sizeof(uint64_t)) {
+        fprintf(stderr, "load: a datagram has 8 bytes at least\n");
+        return 2;
+    }
+    if (!all || !began) die("malloc");
+    double start = now(), t = start, looked = start;
+    for (long i = 0; i < sockets; i++) {
+        struct connection *c = &all[i];
+        c->began = began + 2 * i;
+        c->fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (c->fd < 0) die("socket");
+        if (connect(c->fd, (struct sockaddr *)&server, sizeof server)) die("connect");
+        watch(EPOLL_CTL_ADD, c, EPOLLIN);
+        c->began[0] = t;
+        post(c, t);
+    }
+    while (t < start + seconds) {
+        int n = epoll_wait(poller, events, 1024, (int)(LOST * 1e3 / 4));
+        if (n < 0) die("epoll_wait");
+        t = now();
+        for (int i = 0; i < n; i++) {
+            struct connection *c = events[i].data.ptr;
+            if (!take(c, t)) continue;
+            done++;
+            c->began[0] = t;
+            post(c, t);
+        }
+        if (t < looked + LOST / 4) continue;
+        looked = t;
+        for (long i = 0; i < sockets; i++)
+            if (all[i].began[1] + LOST < t) lost++, post(&all[i], t);
+    }
+    report(done, now() - start, lost);
+    return 0;
 }
 
 int main(int argc, char **argv) {
     if (argc < 5) {
-        fprintf(stderr, "usage: load echo|http|accept|churn|hold PORT CONNECTIONS ...\n");
+        fprintf(stderr, "usage: load echo|http|accept|churn|hold|datagram PORT CONNECTIONS ...\n");
         return 2;
     }
     int echo = !strcmp(argv[1], "echo"), accept = !strcmp(argv[1], "accept");
     int hold = !strcmp(argv[1], "hold"), http = !strcmp(argv[1], "http");
+    int datagram = !strcmp(argv[1], "datagram");
     long connections = atol(argv[3]), total = LONG_MAX, opened = 0, done = 0;
     double seconds = FOREVER;
     struct rlimit files;
@@ -237,8 +311,8 @@ int main(int argc, char **argv) {
     }
     server.sin_port = htons((uint16_t)atoi(argv[2]));
     server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    size = echo ? (size_t)atol(argv[4]) : http ? strlen(REQUEST) : 1;
-    if (echo)
+    size = echo || datagram ? (size_t)atol(argv[4]) : http ? strlen(REQUEST) : 1;
+    if (echo || datagram)
         seconds = argc > 5 ? atof(argv[5]) : 1, flight = argc > 6 ? (size_t)atol(argv[6]) : 1;
     else if (accept || http)
         seconds = atof(argv[4]);
@@ -262,6 +336,7 @@ int main(int argc, char **argv) {
         stream[i] = http ? REQUEST[i % size] : (char)((i % size) * 31 + (i % size >> 8) * 17 + 7);
     int again = echo || http; /* on the same connection */
     poller = epoll_create1(EPOLL_CLOEXEC);
+    if (datagram) return datagrams(connections, seconds);
     struct epoll_event events[1024];
     double start = now(), last = start + seconds, t = start;
     while (opened < connections && opened < total) {
@@ -296,7 +371,7 @@ int main(int argc, char **argv) {
             }
         }
     }
-    report(done, now() - start);
+    report(done, now() - start, 0);
     if (hold) {
         fflush(stdout);
         while (getchar() != EOF) continue;

@@ -5,6 +5,7 @@ Slower than what it measures, so several processes of it run beside each other.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import selectors
@@ -22,6 +23,12 @@ _REQUEST: Final = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: load\r\nAcc
 #: Bytes of an answer before its body, at most.
 _HEAD: Final = 4096
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
+
+#: Seconds after which a datagram is taken for lost.
+_LOST: Final = 0.2
+
+#: Bytes of the number that a datagram begins with.
+_NUMBER: Final = 8
 
 
 @dataclass(slots=True)
@@ -149,8 +156,79 @@ class Http(Load):
         return ends * self._size
 
 
+@dataclass(slots=True)
+class _Sender:
+    """A UDP socket with one datagram on the way: its number, and when it was sent first and last."""
+
+    sock: socket.socket
+    number: int
+    began: float
+    last: float
+
+
+class Datagrams:
+    """Keeps one datagram on the way of each UDP socket.
+
+    Args:
+        port: of this machine.
+        sockets: how many.
+        size: of a datagram, in bytes.
+    """
+
+    def __init__(self, port: int, sockets: int, size: int) -> None:
+        self._rest = bytes(size - _NUMBER)
+        self._selector = selectors.DefaultSelector()
+        self._senders: list[_Sender] = []
+        self.times: list[float] = []
+        self.lost = 0
+        self._looked = now = time.monotonic()
+        for _ in range(sockets):
+            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            sock.connect(("127.0.0.1", port))
+            sock.setblocking(False)
+            one = _Sender(sock, 0, now, now)
+            self._senders.append(one)
+            self._selector.register(sock, selectors.EVENT_READ, one)
+            self._post(one, now)
+
+    def run(self, seconds: float) -> None:
+        """Go on for so long; what is lost is sent again, and counted."""
+        start = now = time.monotonic()
+        while now - start < seconds:
+            ready = self._selector.select(_LOST / 4)
+            now = time.monotonic()
+            for key, _ in ready:
+                one: _Sender = key.data
+                if self._take(one):
+                    self.times.append(now - one.began)
+                    one.number += 1
+                    one.began = now
+                    self._post(one, now)
+            if now - self._looked >= _LOST / 4:
+                self._looked = now
+                for one in self._senders:
+                    if now - one.last > _LOST:
+                        self.lost += 1
+                        self._post(one, now)
+
+    def _post(self, one: _Sender, now: float) -> None:
+        one.last = now
+        with contextlib.suppress(BlockingIOError):
+            one.sock.send(one.number.to_bytes(_NUMBER) + self._rest)
+
+    def _take(self, one: _Sender) -> bool:
+        """Receive one; True if it is the echo that is waited for, and not one of what was sent again."""
+        data = one.sock.recv(_CHUNK)
+        number = int.from_bytes(data[:_NUMBER])
+        if data[_NUMBER:] != self._rest or number > one.number:
+            raise ConnectionError("not an echo")
+        return number == one.number
+
+
 def main(argv: list[str]) -> int:
-    """Run ``echo WHERE CONNECTIONS SIZE SECONDS [FLIGHT]``, or one of the others of `load.c`."""
+    """Run ``echo WHERE CONNECTIONS SIZE SECONDS [FLIGHT]``, or another mode of `load.c`."""
+    if argv[0] == "datagram":
+        return _datagrams(int(argv[1]), int(argv[2]), int(argv[3]), float(argv[4]))
     mode, where, connections = argv[0], argv[1], int(argv[2])
     echo = mode == "echo"
     load = (
@@ -177,16 +255,32 @@ def main(argv: list[str]) -> int:
     except OSError as exc:
         print(f"load: {exc}", file=sys.stderr)
         return 1
-    times = sorted(load.times)
-    result = {"operations": len(times), "seconds": time.monotonic() - start}
-    for name, share in (("p50_us", 0.5), ("p99_us", 0.99)):
-        result[name] = int(times[int(len(times) * share)] * 1e6) if times else 0
-    print(json.dumps(result), flush=True)
+    _report(load.times, time.monotonic() - start, 0)
     if mode == "hold":
         sys.stdin.read()
     elif mode == "accept":
         load.end_all()
     return 0
+
+
+def _datagrams(port: int, sockets: int, size: int, seconds: float) -> int:
+    start = time.monotonic()
+    try:
+        load = Datagrams(port, sockets, size)
+        load.run(seconds)
+    except OSError as exc:
+        print(f"load: {exc}", file=sys.stderr)
+        return 1
+    _report(load.times, time.monotonic() - start, load.lost)
+    return 0
+
+
+def _report(taken: list[float], seconds: float, lost: int) -> None:
+    times = sorted(taken)
+    result = {"operations": len(times), "seconds": seconds, "lost": lost}
+    for name, share in (("p50_us", 0.5), ("p99_us", 0.99)):
+        result[name] = int(times[int(len(times) * share)] * 1e6) if times else 0
+    print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

@@ -218,6 +218,20 @@ class Load:
         jobs: list[list[object]] = [["http", where, share, seconds] for share in shares if share]
         return self._run(jobs, seconds + 30)
 
+    def datagrams(self, port: int, sockets: int, size: int, seconds: float) -> dict[str, Any]:
+        """Keep one datagram on the way of each socket; what is lost is sent again, and counted.
+
+        Args:
+            port: of this machine.
+            sockets: how many.
+            size: of a datagram, in bytes; 8 or more.
+            seconds: for which.
+        """
+        shares = _split(sockets, len(self._commands))
+        return self._run(
+            [["datagram", port, share, size, seconds] for share in shares], seconds + 30
+        )
+
     def accept(self, where: int | str, connections: int, seconds: float) -> dict[str, Any]:
         """Open, use for a byte each way and reset, `connections` at a time, for `seconds`."""
         shares = _split(connections, len(self._commands))
@@ -265,11 +279,11 @@ class Load:
                 results.append(json.loads(out))
         finally:
             for process in running:
-                if process.poll() is None:
-                    process.kill()
-                    process.communicate()
+                process.kill()
+                process.communicate()
         total = dict(results[0])
-        total["operations"] = sum(result["operations"] for result in results)
+        for key in ("operations", "lost"):
+            total[key] = sum(result[key] for result in results)
         for key in ("seconds", "p50_us", "p99_us"):
             total[key] = max(result[key] for result in results)
         return total

@@ -32,7 +32,7 @@ SCHEMA: Final = "reactorlab.bench/2"
 #: What a report has of each subject, beside its name, its kind and what it did in each round.
 _NUMBERS: Final = (
     *("rate", "spread", "user_us", "system_us", "p50_us", "p99_us"),
-    *("syscalls", "peak_rss", "bytes_per_item"),
+    *("syscalls", "peak_rss", "bytes_per_item", "lost"),
 )
 
 
@@ -247,6 +247,8 @@ def _numbers(subject: Subject, rounds: list[Measurement], missing: str | None) -
     for name in ("p50_us", "p99_us", "bytes_per_item"):
         known = [value for one in rounds if (value := getattr(one, name)) is not None]
         made[name] = statistics.median(known) if known else None
+    lost = [one.lost for one in rounds if one.lost is not None]
+    made["lost"] = sum(lost) if lost else None
     made["peak_rss"] = max((one.peak_rss for one in rounds if one.peak_rss), default=None)
     return made
 

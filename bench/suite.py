@@ -65,6 +65,7 @@ class Measurement:
         p99_us: and 99 of 100 this.
         peak_rss: the most memory that it has had so far, in bytes.
         bytes_per_item: memory for each of the items of the case, in bytes.
+        lost: how many operations were lost on the way, and begun again; None where none can be.
     """
 
     operations: int
@@ -76,6 +77,7 @@ class Measurement:
     p99_us: float | None = None
     peak_rss: int | None = None
     bytes_per_item: float | None = None
+    lost: int | None = None
 
     @property
     def rate(self) -> float:

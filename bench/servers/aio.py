@@ -33,6 +33,11 @@ def sock(settings: Settings, loop: str) -> None:
     _run(_sock, settings, loop)
 
 
+def datagrams(settings: Settings, loop: str) -> None:
+    """Serve datagrams with callbacks."""
+    _run(_datagrams, settings, loop)
+
+
 def _run(main: Main, settings: Settings, loop: str) -> None:
     if loop == "uvloop":
         import uvloop
@@ -114,6 +119,22 @@ async def _protocol(settings: Settings) -> None:
     made = _Http if settings.http else _Echo
     server = await loop.create_server(made, sock=settings.listener())
     await server.serve_forever()
+
+
+class _EchoDatagrams(asyncio.DatagramProtocol):
+    """The same for datagrams."""
+
+    def connection_made(self, transport: Any) -> None:  # as above
+        self._send = transport.sendto
+
+    def datagram_received(self, data: bytes, address: Any) -> None:
+        self._send(data, address)
+
+
+async def _datagrams(settings: Settings) -> None:
+    loop = asyncio.get_running_loop()
+    await loop.create_datagram_endpoint(_EchoDatagrams, sock=settings.datagrams())
+    await asyncio.Event().wait()
 
 
 async def _sock(settings: Settings) -> None:

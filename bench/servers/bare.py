@@ -6,6 +6,7 @@ more on that connection until it is gone. After a last answer of HTTP it waits f
 
 from __future__ import annotations
 
+import contextlib
 import select
 import sys
 from typing import TYPE_CHECKING
@@ -14,6 +15,22 @@ if TYPE_CHECKING:
     import socket
 
     from .settings import Settings
+
+
+def serve_datagrams(settings: Settings) -> None:
+    """Serve datagrams until somebody ends the process; what there is no room for is lost."""
+    if sys.platform != "linux":
+        raise SystemExit("epoll is Linux's")
+    sock = settings.datagrams()
+    poller = select.epoll()
+    poller.register(sock, select.EPOLLIN | select.EPOLLET)
+    size, poll, receive, send = settings.receive, poller.poll, sock.recvfrom, sock.sendto
+    while True:
+        poll()
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                data, address = receive(size)
+                send(data, address)
 
 
 def serve(settings: Settings) -> None:

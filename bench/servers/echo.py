@@ -101,3 +101,20 @@ async def _end(close: Callable[[], Awaitable[object] | None]) -> None:
     ending = close()
     if ending is not None:
         await ending
+
+
+async def datagrams(
+    receive: Callable[[int], Awaitable[tuple[bytes, Any]]],
+    send: Callable[[bytes, Any], Awaitable[object]],
+    size: int,
+) -> None:
+    """Send back each datagram to who has sent it, for ever.
+
+    Args:
+        receive: receives one of so many bytes at most, and tells who has sent it.
+        send: sends one to an address.
+        size: what `receive` is asked for, in bytes.
+    """
+    while True:
+        data, address = await receive(size)
+        await send(data, address)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import reactor
 
-from .echo import Library
+from .echo import Library, datagrams
 from .settings import BACKLOG
 
 if TYPE_CHECKING:
@@ -20,6 +20,16 @@ _LIBRARY = Library(timeout=reactor.timeout)
 def serve(settings: Settings, backend: str) -> None:
     """Serve on `backend`."""
     reactor.run(functools.partial(_main, settings), backend=backend)
+
+
+def serve_datagrams(settings: Settings, backend: str) -> None:
+    """Serve datagrams on `backend`."""
+    reactor.run(functools.partial(_datagrams, settings), backend=backend)
+
+
+async def _datagrams(settings: Settings) -> None:
+    with reactor.DatagramSocket.from_socket(settings.datagrams()) as sock:
+        await datagrams(sock.receive_from, sock.send_to, settings.receive)
 
 
 async def _main(settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import socket
 from dataclasses import dataclass
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
 
 #: Connections that may wait to be accepted.
 BACKLOG: Final = 1024
+
+#: Room for datagrams that wait to be received, in bytes: one of each client, with what the system
+#: counts beside. Linux gives no more than net.core.rmem_max, twice.
+_ROOM: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,21 @@ class Settings:
 
         return functools.partial(Conversation().receive, recv)
 
+    def datagrams(self) -> socket.socket:
+        """Bind to a UDP port, say which, and return the socket, which does not block."""
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind(("127.0.0.1", 0))
+        widen(sock)
+        sock.setblocking(False)
+        self.tell(sock.getsockname())
+        return sock
+
     def tell(self, name: object) -> None:
         """Say where the server listens: the port of a socket's name, 0 for a path."""
         print(name[1] if isinstance(name, tuple) else 0, flush=True)
+
+
+def widen(sock: socket.socket) -> None:
+    """Let as many datagrams wait as all clients together have on the way."""
+    with contextlib.suppress(OSError):  # FreeBSD refuses more than it gives
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _ROOM)

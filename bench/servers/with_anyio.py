@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from .echo import Library
-from .settings import BACKLOG
+from .settings import BACKLOG, widen
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -24,6 +24,20 @@ _LIBRARY = Library(
 def serve(settings: Settings) -> None:
     """Serve with a stream of anyio's for each connection."""
     anyio.run(functools.partial(_main, settings))
+
+
+def serve_datagrams(settings: Settings) -> None:
+    """Serve datagrams with a socket of anyio's, which chooses the size of its receives."""
+    anyio.run(_datagrams, settings)
+
+
+async def _datagrams(settings: Settings) -> None:
+    async with await anyio.create_udp_socket(local_host="127.0.0.1") as sock:
+        raw = sock.extra(anyio.abc.SocketAttribute.raw_socket)  # noqa: S610 - not of Django
+        widen(raw)
+        settings.tell(raw.getsockname())
+        async for data, (host, port) in sock:
+            await sock.sendto(data, host, port)
 
 
 async def _main(settings: Settings) -> None:

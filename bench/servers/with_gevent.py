@@ -19,6 +19,16 @@ def serve(settings: Settings) -> None:
     server.StreamServer(listener, functools.partial(_echo, settings)).serve_forever()
 
 
+def serve_datagrams(settings: Settings) -> None:
+    """Serve datagrams in one greenlet; a `DatagramServer` would start one for each."""
+    inner = settings.datagrams()
+    sock = socket.socket(inner.family, inner.type, fileno=inner.detach())
+    size, receive, send = settings.receive, sock.recvfrom, sock.sendto
+    while True:
+        data, address = receive(size)
+        send(data, address)
+
+
 def _echo(settings: Settings, client: Any, _: object) -> None:
     size, limit = settings.receive, settings.limit
     recv, send = settings.receiving(client.recv), client.sendall

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from .echo import Library
+from .echo import Library, datagrams
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -23,6 +23,16 @@ _LIBRARY = Library(
 def serve(settings: Settings) -> None:
     """Serve with a `trio.SocketStream` for each connection."""
     trio.run(functools.partial(_main, settings))
+
+
+def serve_datagrams(settings: Settings) -> None:
+    """Serve datagrams with a socket of trio's."""
+    trio.run(_datagrams, settings)
+
+
+async def _datagrams(settings: Settings) -> None:
+    with trio.socket.from_stdlib_socket(settings.datagrams()) as sock:
+        await datagrams(sock.recvfrom, sock.sendto, settings.receive)
 
 
 async def _main(settings: Settings) -> None:

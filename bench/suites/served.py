@@ -66,6 +66,7 @@ def served(
     limit: float | None = None,
     *,
     http: bool = False,
+    datagrams: bool = False,
 ) -> AbstractContextManager[tuple[int, int]]:
     """Run one of the servers, as `process.serving`.
 
@@ -76,12 +77,13 @@ def served(
         path: of the Unix socket that it listens on; None for TCP.
         limit: timeout around each receive, in seconds.
         http: whether it answers requests, and is no echo.
+        datagrams: it serves those, on a UDP port.
 
     Raises:
         Missing: it cannot be built here.
     """
     receive = str(_LARGE if int(case.parameters.get("size", 1)) > _SMALL else _SMALL)
-    where = [] if path is None else [path]
+    where = ["udp"] if datagrams else [] if path is None else [path]
     if name == C:
         program = tools.load.program("server")
         if program is None:
@@ -94,11 +96,17 @@ def served(
         options += ["--limit", str(limit)]
     if http:
         options.append("--http")
+    if datagrams:
+        options.append("--datagrams")
     return server("servers", name, *options)
 
 
 def measured(
-    pid: int, load: Callable[[float], dict[str, Any]], bytes_per_item: float | None = None
+    pid: int,
+    load: Callable[[float], dict[str, Any]],
+    bytes_per_item: float | None = None,
+    *,
+    datagrams: bool = False,
 ) -> Running:
     """Return a server that is up, and measured under a load.
 
@@ -106,6 +114,7 @@ def measured(
         pid: its process.
         load: loads it for so many seconds, and returns what the load says.
         bytes_per_item: as in a `Measurement`.
+        datagrams: some of which may be lost.
     """
 
     def measure(seconds: float) -> Measurement:
@@ -119,6 +128,7 @@ def measured(
             p99_us=result["p99_us"],
             peak_rss=peak_memory(pid),
             bytes_per_item=bytes_per_item,
+            lost=result["lost"] if datagrams else None,
         )
         if before and after:
             made.cpu_s, made.user_s, made.system_s = after.since(before)
