@@ -194,7 +194,8 @@ def _table(rows: list[list[str]], numbers: Iterable[int]) -> Table:
     heads, *rest = rows
     table = Table(box=None, pad_edge=False)
     for at, head in enumerate(heads):
-        table.add_column(head, justify="right" if at in numbers else "left")
+        # The names are what the rest is about; a head may take two lines instead.
+        table.add_column(head, justify="right" if at in numbers else "left", no_wrap=not at)
     for row in rest:
         table.add_row(*map(plain, row))
     return table
