@@ -89,7 +89,10 @@ def _measure(
     with tempfile.TemporaryDirectory() as folder:
         load = Load(Path(folder), options.cc or "cc")
         run = runner.Run(
-            runner.Options(options.rounds, options.seconds), Tools(load, seed), progress.step
+            runner.Options(options.rounds, options.seconds),
+            Tools(load, seed),
+            progress.step,
+            progress.note,
         )
         try:
             run.suites(steps)
@@ -125,14 +128,13 @@ class _Progress:
         self._rounds = rounds
         self._case = ""
 
-    def step(self, suite: str, case: str, number: int, subject: str, left: float) -> None:
-        """Say what is measured, and how many seconds are left."""
+    def step(self, suite: str, case: str, number: int | None, subject: str, left: float) -> None:
+        """Say what is measured, and how many seconds are left; no round: its system calls are counted."""
         where = f"{suite}: {case}"
         if self.out.is_terminal:
             minutes, seconds = divmod(round(left), 60)
-            self.say(
-                f"{where}: round {number} of {self._rounds}: {subject}, {minutes}:{seconds:02} left"
-            )
+            what = "system calls" if number is None else f"round {number} of {self._rounds}"
+            self.say(f"{where}: {what}: {subject}, {minutes}:{seconds:02} left")
         elif where != self._case:
             self.out.print(plain(f"{where}, {left:.0f} s left"))
         self._case = where
@@ -192,7 +194,8 @@ def _table(rows: list[list[str]], numbers: Iterable[int]) -> Table:
     heads, *rest = rows
     table = Table(box=None, pad_edge=False)
     for at, head in enumerate(heads):
-        table.add_column(head, justify="right" if at in numbers else "left")
+        # The names are what the rest is about; a head may take two lines instead.
+        table.add_column(head, justify="right" if at in numbers else "left", no_wrap=not at)
     for row in rest:
         table.add_row(*map(plain, row))
     return table

@@ -2,10 +2,13 @@
  *
  *   load echo   PORT CONNECTIONS SIZE SECONDS [FLIGHT]
  *                                               keep FLIGHT messages, or one, in flight on each
+ *   load http   PORT CONNECTIONS SECONDS        one request in flight on each, kept alive
  *   load accept PORT CONNECTIONS SECONDS        open, send a byte, receive it, reset; again and again
  *   load churn  PORT CONNECTIONS COUNT          the same COUNT times, and most are closed instead
  *   load hold   PORT CONNECTIONS COUNT          open COUNT, a byte each way on each, and keep them
  *                                               until standard input ends
+ *   load datagram PORT SOCKETS SIZE SECONDS     keep one datagram of 8 bytes or more on the way of each
+ *                                               UDP socket; what is lost is sent again, and counted
  *
  * PORT is one of this machine, or the path of a Unix socket. CONNECTIONS are open, or for `hold`
  * being opened, at a time. Prints one JSON object.
@@ -36,6 +39,10 @@
 #define FOREVER 1e18
 #define BUCKETS 200000 /* microseconds; what is slower counts as this */
 #define CHUNK 262144   /* what a receive asks for, in bytes */
+#define HEAD 4096      /* bytes of an answer before its body, at most */
+#define REQUEST \
+    "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: load\r\nAccept: */*\r\n\r\n"
+#define LOST 0.2       /* seconds after which a datagram is taken for lost */
 
 struct connection {
     int fd;
@@ -44,6 +51,8 @@ struct connection {
     size_t sent, received; /* bytes, of all messages together */
     size_t answered;       /* messages */
     double *began;         /* of each message in flight, in turn */
+    char *head;            /* of an answer that has not come whole; NULL where none is of HTTP */
+    size_t headed, body;   /* bytes that there are of it, and that its body lacks */
 };
 
 static int poller;
@@ -72,10 +81,9 @@ static void watch(int op, struct connection *c, uint32_t events) {
 /* Each connection comes from another loopback address: closed ones keep their port for a minute. */
 static void begin(struct connection *c, long number, double at) {
     int one = 1;
-    double *began = c->began;
-    memset(c, 0, sizeof *c);
-    c->began = began;
-    for (size_t i = 0; i < flight; i++) began[i] = at;
+    struct connection kept = {.began = c->began, .head = c->head};
+    *c = kept;
+    for (size_t i = 0; i < flight; i++) c->began[i] = at;
     c->waiting = 1;
     if (named.sun_path[0]) {
         /* One that does not block is refused by a full queue, and there is no event for room in it. */
@@ -133,6 +141,35 @@ static void note(double seconds) {
     latency[us < BUCKETS ? us : BUCKETS - 1]++;
 }
 
+static void no_answer(void) {
+    errno = EBADMSG;
+    die("not an answer with status 200 and a length");
+}
+
+/* Find the ends of answers in what was received, by their Content-Length; returns how many. */
+static size_t answers(struct connection *c, const char *data, size_t length) {
+    size_t ends = 0;
+    while (length) {
+        if (c->body) {
+            size_t part = length < c->body ? length : c->body;
+            data += part, length -= part, c->body -= part;
+            ends += !c->body;
+            continue;
+        }
+        c->head[c->headed++] = *data++, length--;
+        c->head[c->headed] = 0;
+        if (c->headed >= 4 && !strcmp(c->head + c->headed - 4, "\r\n\r\n")) {
+            char *field = strcasestr(c->head, "\r\nContent-Length:");
+            if (strncmp(c->head, "HTTP/1.1 200 ", 13) || !field) no_answer();
+            c->body = strtoul(field + 17, NULL, 10);
+            c->headed = 0;
+            ends += !c->body;
+        } else if (c->headed == HEAD - 1)
+            no_answer();
+    }
+    return ends;
+}
+
 /* Receive once; returns how many messages are back by that. */
 static long pull(struct connection *c, double t) {
     ssize_t n = recv(c->fd, scratch, CHUNK, 0);
@@ -144,7 +181,10 @@ static long pull(struct connection *c, double t) {
         errno = ECONNRESET;
         die("the server closed");
     }
-    if (c->received + (size_t)n > c->sent || memcmp(scratch, stream + c->received % size, (size_t)n)) {
+    if (c->head)
+        n = (ssize_t)(answers(c, scratch, (size_t)n) * size); /* as if the request came back */
+    if (c->received + (size_t)n > c->sent ||
+        (!c->head && memcmp(scratch, stream + c->received % size, (size_t)n))) {
         errno = EBADMSG;
         die("not an echo");
     }
@@ -172,18 +212,89 @@ static void end(struct connection *c, int reset) {
     close(c->fd);
 }
 
-static void report(long operations, double elapsed) {
-    printf("{\"operations\": %ld, \"seconds\": %.6f, \"p50_us\": %ld, \"p99_us\": %ld}\n", operations,
-           elapsed, quantile(0.5, operations), quantile(0.99, operations));
+static void report(long operations, double elapsed, long lost) {
+    printf("{\"operations\": %ld, \"seconds\": %.6f, \"p50_us\": %ld, \"p99_us\": %ld, \"lost\": %ld}\n",
+           operations, elapsed, quantile(0.5, operations), quantile(0.99, operations), lost);
+}
+
+/* One datagram, with the number of the message in front: a late echo is not taken for the next one's. */
+static void post(struct connection *c, double t) {
+    uint64_t number = c->answered;
+    memcpy(stream, &number, sizeof number);
+    c->began[1] = t; /* when it was sent last; began[0] is when it was sent first */
+    if (send(c->fd, stream, size, MSG_NOSIGNAL) < 0 && errno != EAGAIN && errno != ENOBUFS)
+        die("send");
+}
+
+/* Receive one; returns 1 if it is the echo that is waited for. */
+static int take(struct connection *c, double t) {
+    uint64_t number;
+    ssize_t n = recv(c->fd, scratch, CHUNK, 0);
+    if (n < 0) {
+        if (errno == EAGAIN) return 0;
+        die("recv");
+    }
+    memcpy(&number, scratch, sizeof number);
+    if ((size_t)n != size || number > c->answered ||
+        memcmp(scratch + sizeof number, stream + sizeof number, size - sizeof number)) {
+        errno = EBADMSG;
+        die("not an echo");
+    }
+    if (number < c->answered) return 0; /* a second one, of what was sent again */
+    c->answered++;
+    note(t - c->began[0]);
+    return 1;
+}
+
+static int datagrams(long sockets, double seconds) {
+    struct connection *all = calloc((size_t)sockets, sizeof *all);
+    double *began = calloc((size_t)sockets * 2, sizeof *began);
+    struct epoll_event events[1024];
+    long done = 0, lost = 0;
+    if (size < sizeof(uint64_t)) {
+        fprintf(stderr, "load: a datagram has 8 bytes at least\n");
+        return 2;
+    }
+    if (!all || !began) die("malloc");
+    double start = now(), t = start, looked = start;
+    for (long i = 0; i < sockets; i++) {
+        struct connection *c = &all[i];
+        c->began = began + 2 * i;
+        c->fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (c->fd < 0) die("socket");
+        if (connect(c->fd, (struct sockaddr *)&server, sizeof server)) die("connect");
+        watch(EPOLL_CTL_ADD, c, EPOLLIN);
+        c->began[0] = t;
+        post(c, t);
+    }
+    while (t < start + seconds) {
+        int n = epoll_wait(poller, events, 1024, (int)(LOST * 1e3 / 4));
+        if (n < 0) die("epoll_wait");
+        t = now();
+        for (int i = 0; i < n; i++) {
+            struct connection *c = events[i].data.ptr;
+            if (!take(c, t)) continue;
+            done++;
+            c->began[0] = t;
+            post(c, t);
+        }
+        if (t < looked + LOST / 4) continue;
+        looked = t;
+        for (long i = 0; i < sockets; i++)
+            if (all[i].began[1] + LOST < t) lost++, post(&all[i], t);
+    }
+    report(done, now() - start, lost);
+    return 0;
 }
 
 int main(int argc, char **argv) {
     if (argc < 5) {
-        fprintf(stderr, "usage: load echo|accept|churn|hold PORT CONNECTIONS ...\n");
+        fprintf(stderr, "usage: load echo|http|accept|churn|hold|datagram PORT CONNECTIONS ...\n");
         return 2;
     }
     int echo = !strcmp(argv[1], "echo"), accept = !strcmp(argv[1], "accept");
-    int hold = !strcmp(argv[1], "hold");
+    int hold = !strcmp(argv[1], "hold"), http = !strcmp(argv[1], "http");
+    int datagram = !strcmp(argv[1], "datagram");
     long connections = atol(argv[3]), total = LONG_MAX, opened = 0, done = 0;
     double seconds = FOREVER;
     struct rlimit files;
@@ -200,10 +311,10 @@ int main(int argc, char **argv) {
     }
     server.sin_port = htons((uint16_t)atoi(argv[2]));
     server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    size = echo ? (size_t)atol(argv[4]) : 1;
-    if (echo)
+    size = echo || datagram ? (size_t)atol(argv[4]) : http ? strlen(REQUEST) : 1;
+    if (echo || datagram)
         seconds = argc > 5 ? atof(argv[5]) : 1, flight = argc > 6 ? (size_t)atol(argv[6]) : 1;
-    else if (accept)
+    else if (accept || http)
         seconds = atof(argv[4]);
     else
         total = atol(argv[4]);
@@ -217,10 +328,15 @@ int main(int argc, char **argv) {
     struct connection *all = calloc(room, sizeof *all);
     double *began = calloc(room * flight, sizeof *began);
     if (!stream || !scratch || !all || !began) die("malloc");
-    for (size_t i = 0; i < room; i++) all[i].began = began + i * flight;
+    for (size_t i = 0; i < room; i++) {
+        all[i].began = began + i * flight;
+        if (http && !(all[i].head = malloc(HEAD))) die("malloc");
+    }
     for (size_t i = 0; i < size + CHUNK; i++)
-        stream[i] = (char)((i % size) * 31 + (i % size >> 8) * 17 + 7);
+        stream[i] = http ? REQUEST[i % size] : (char)((i % size) * 31 + (i % size >> 8) * 17 + 7);
+    int again = echo || http; /* on the same connection */
     poller = epoll_create1(EPOLL_CLOEXEC);
+    if (datagram) return datagrams(connections, seconds);
     struct epoll_event events[1024];
     double start = now(), last = start + seconds, t = start;
     while (opened < connections && opened < total) {
@@ -235,7 +351,7 @@ int main(int argc, char **argv) {
             struct connection *c = events[i].data.ptr;
             if (!c->connected) {
                 finish_connect(c);
-                for (size_t k = 0; echo && k < flight; k++) c->began[k] = t;
+                for (size_t k = 0; again && k < flight; k++) c->began[k] = t;
                 push(c);
                 continue;
             }
@@ -244,7 +360,7 @@ int main(int argc, char **argv) {
             long back = pull(c, t);
             if (!back) continue;
             done += back;
-            if (echo) {
+            if (again) {
                 push(c);
                 continue;
             }
@@ -255,7 +371,7 @@ int main(int argc, char **argv) {
             }
         }
     }
-    report(done, now() - start);
+    report(done, now() - start, 0);
     if (hold) {
         fflush(stdout);
         while (getchar() != EOF) continue;

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
-import re
 import resource
 import shutil
 import subprocess
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _HERE = Path(__file__).resolve().parent
-_TICK = os.sysconf("SC_CLK_TCK")
 
 #: In a wheel the benchmarks are a part of the laboratory: `harness._bench`.
 PACKAGE: Final = str(__package__)
@@ -63,12 +60,14 @@ def serving(
 ) -> Iterator[tuple[int, int]]:
     """Run a server; yields its process id and the port that it prints, and ends it.
 
+    Its standard input is a pipe that ends with this process, whatever ends that.
+
     Args:
         name: what it is called when it fails.
         command: that runs it.
         pass_fds: descriptors that it has too.
     """
-    process = _popen(command, stdout=subprocess.PIPE, pass_fds=pass_fds)
+    process = _popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=pass_fds)
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -82,8 +81,9 @@ def serving(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+        for end in (process.stdin, process.stdout):
+            assert end is not None
+            end.close()
 
 
 class Child:
@@ -212,6 +212,26 @@ class Load:
         ]
         return self._run(jobs, seconds + 30)
 
+    def http(self, where: int | str, connections: int, seconds: float) -> dict[str, Any]:
+        """Keep a request in flight on each connection, for `seconds`."""
+        shares = _split(connections, len(self._commands))
+        jobs: list[list[object]] = [["http", where, share, seconds] for share in shares if share]
+        return self._run(jobs, seconds + 30)
+
+    def datagrams(self, port: int, sockets: int, size: int, seconds: float) -> dict[str, Any]:
+        """Keep one datagram on the way of each socket; what is lost is sent again, and counted.
+
+        Args:
+            port: of this machine.
+            sockets: how many.
+            size: of a datagram, in bytes; 8 or more.
+            seconds: for which.
+        """
+        shares = _split(sockets, len(self._commands))
+        return self._run(
+            [["datagram", port, share, size, seconds] for share in shares], seconds + 30
+        )
+
     def accept(self, where: int | str, connections: int, seconds: float) -> dict[str, Any]:
         """Open, use for a byte each way and reset, `connections` at a time, for `seconds`."""
         shares = _split(connections, len(self._commands))
@@ -259,11 +279,11 @@ class Load:
                 results.append(json.loads(out))
         finally:
             for process in running:
-                if process.poll() is None:
-                    process.kill()
-                    process.communicate()
+                process.kill()
+                process.communicate()
         total = dict(results[0])
-        total["operations"] = sum(result["operations"] for result in results)
+        for key in ("operations", "lost"):
+            total[key] = sum(result[key] for result in results)
         for key in ("seconds", "p50_us", "p99_us"):
             total[key] = max(result[key] for result in results)
         return total
@@ -293,46 +313,3 @@ def descriptors(count: int) -> Iterator[int]:
     finally:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, before)
-
-
-def cpu_seconds(pid: int) -> tuple[float, float] | None:
-    """Return the user and system time of a process so far; None where there is no /proc."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
-    except OSError:
-        return None
-    fields = text.rpartition(")")[2].split()
-    return int(fields[11]) / _TICK, int(fields[12]) / _TICK
-
-
-def peak_memory(pid: int) -> int | None:
-    """Return the most memory that a process has had, in bytes; None where there is no /proc."""
-    return _memory(pid, "VmHWM")
-
-
-def memory(pid: int) -> int | None:
-    """Return the memory that a process has, in bytes; None where there is no /proc."""
-    return _memory(pid, "VmRSS")
-
-
-def _memory(pid: int, name: str) -> int | None:
-    try:
-        text = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return None
-    found = re.search(rf"^{name}:\s*(\d+) kB", text, re.MULTILINE)
-    return int(found[1]) * 1024 if found else None
-
-
-def processor() -> dict[str, Any]:
-    """Return what the processor is called, empty if the system does not say, and how many there are."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        text = ""
-    found = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
-    usable = getattr(os, "sched_getaffinity", None)
-    return {
-        "model": found[1] if found else platform.processor(),
-        "count": len(usable(0)) if usable else os.cpu_count() or 1,
-    }

@@ -1,7 +1,8 @@
 """Runs suites: every subject of a case is up while the case runs, and each round asks each of them.
 
 So what disturbs the machine disturbs neighbours alike, and a ratio is taken of each round before the
-median is. The processor's clock of another process is coarse: its time is that of all rounds together.
+median is. How the time of another process is divided into user and system is told in ticks of a coarse
+clock: it is the division of all rounds together, of a sum that is exact.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from typing import TYPE_CHECKING, Any, Final
 from harness import environment
 
 from . import bars
-from .process import BenchError, processor
+from .accounts import processor
+from .process import BenchError
+from .strace import SHORT, Calls
 from .suite import Measurement, Missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .suite import Case, Subject, Suite, Tools
-
-    Measure = Callable[[float], Measurement]
+    from .suite import Case, Running, Subject, Suite, Tools
 
 #: What `--json` writes; ``reports/schema/bench-2.schema.json`` describes it.
 SCHEMA: Final = "reactorlab.bench/2"
@@ -31,7 +32,7 @@ SCHEMA: Final = "reactorlab.bench/2"
 #: What a report has of each subject, beside its name, its kind and what it did in each round.
 _NUMBERS: Final = (
     *("rate", "spread", "user_us", "system_us", "p50_us", "p99_us"),
-    *("syscalls", "peak_rss", "bytes_per_item"),
+    *("syscalls", "peak_rss", "bytes_per_item", "lost"),
 )
 
 
@@ -93,18 +94,22 @@ class Run:
     Args:
         options: what is measured, and for how long.
         tools: for the suites.
-        say: is told how far it is: suite, case, round, subject, and the seconds that are left.
+        say: is told how far it is: suite, case, round, subject, and the seconds that are left; no round
+            while system calls are counted.
+        note: is told what people should know beside that.
     """
 
     def __init__(
         self,
         options: Options,
         tools: Tools,
-        say: Callable[[str, str, int, str, float], object],
+        say: Callable[[str, str, int | None, str, float], object],
+        note: Callable[[str], object],
     ) -> None:
         self._options = options
         self._tools = tools
         self._say = say
+        self._calls = Calls(note)
         self._left = 0.0
         self.report: dict[str, Any] = {
             "schema": SCHEMA,
@@ -160,7 +165,7 @@ class Run:
     def _case(self, step: Step) -> dict[str, Any]:
         missing = {one.name: one.missing for one in step.subjects if one.missing is not None}
         with contextlib.ExitStack() as stack:
-            running: dict[str, Measure] = {}
+            running: dict[str, Running] = {}
             for one in step.subjects:
                 if one.name in missing:
                     continue
@@ -170,9 +175,14 @@ class Run:
                 except Missing as exc:
                     missing[one.name] = str(exc)
             self._left -= self._takes(len(missing))
+            # Last, and of nobody's rate: who is traced is ten times slower.
+            self._left += (
+                len([one for one in running.values() if one.pid is not None]) * self._traced
+            )
             rounds = self._rounds(step, running)
+            calls = {name: self._count(step, name, one) for name, one in running.items()}
         found = [
-            _numbers(one, rounds[one.name], None)
+            _numbers(one, rounds[one.name], None) | {"syscalls": calls[one.name]}
             if one.name in running
             else _numbers(one, [], missing[one.name])
             for one in step.subjects
@@ -185,18 +195,31 @@ class Run:
             "subjects": found,
         }
 
-    def _rounds(self, step: Step, running: dict[str, Measure]) -> dict[str, list[Measurement]]:
+    def _rounds(self, step: Step, running: dict[str, Running]) -> dict[str, list[Measurement]]:
         names = list(running)
         made: dict[str, list[Measurement]] = {name: [] for name in names}
         for number in range(self._options.rounds + 1):  # the first warms up and is thrown away
             turn = number % max(len(names), 1)  # nobody always follows the same one
             for name in names[turn:] + names[:turn]:
                 self._say(step.suite.name, step.case.name, number, name, self._left)
-                measured = running[name](self._options.seconds)
+                measured = running[name].measure(self._options.seconds)
                 if number:
                     made[name].append(measured)
                 self._left -= self._options.seconds
         return made
+
+    @property
+    def _traced(self) -> float:
+        """How long the system calls of a subject are counted, in seconds."""
+        return (1 + SHORT) * self._options.seconds
+
+    def _count(self, step: Step, name: str, one: Running) -> dict[str, float] | None:
+        if one.pid is None:
+            return None
+        self._say(step.suite.name, step.case.name, None, name, self._left)
+        counted = self._calls.count(name, one.pid, one.measure, self._options.seconds)
+        self._left -= self._traced
+        return counted
 
 
 def _numbers(subject: Subject, rounds: list[Measurement], missing: str | None) -> dict[str, Any]:
@@ -214,17 +237,26 @@ def _numbers(subject: Subject, rounds: list[Measurement], missing: str | None) -
     count = max(sum(one.operations for one in rounds), 1)
     made["rate"] = rate = statistics.median(made["rates"])
     made["spread"] = (max(made["rates"]) - min(made["rates"])) / rate
-    for name, values in (
-        ("user_us", [one.user_s for one in rounds]),
-        ("system_us", [one.system_s for one in rounds]),
-    ):
-        known = [value for value in values if value is not None]
-        made[name] = sum(known) / count * 1e6 if len(known) == len(values) else None
+    user, system = _sum(rounds, "user_s"), _sum(rounds, "system_s")
+    exact, ticks = _sum(rounds, "cpu_s"), (user or 0.0) + (system or 0.0)
+    for name, value in (("user_us", user), ("system_us", system)):
+        if value is not None and exact is not None:
+            # Of less than a tick nobody knows where it was spent.
+            value = exact * value / ticks if ticks else None
+        made[name] = None if value is None else value / count * 1e6
     for name in ("p50_us", "p99_us", "bytes_per_item"):
         known = [value for one in rounds if (value := getattr(one, name)) is not None]
         made[name] = statistics.median(known) if known else None
+    lost = [one.lost for one in rounds if one.lost is not None]
+    made["lost"] = sum(lost) if lost else None
     made["peak_rss"] = max((one.peak_rss for one in rounds if one.peak_rss), default=None)
     return made
+
+
+def _sum(rounds: list[Measurement], name: str) -> float | None:
+    """Return the sum of something that rounds have; None if one has it not."""
+    known = [value for one in rounds if (value := getattr(one, name)) is not None]
+    return sum(known) if len(known) == len(rounds) else None
 
 
 def _compare(

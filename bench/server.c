@@ -3,13 +3,15 @@
  *
  *   server RECEIVE          listen on a TCP port of this machine
  *   server RECEIVE PATH     listen on a Unix socket
+ *   server RECEIVE udp      send back datagrams to a UDP port of this machine
  *
- * RECEIVE is what a receive asks for, in bytes. Prints the port, or 0, and serves until it is ended;
- * with who has started it, it ends too.
+ * RECEIVE is what a receive asks for, in bytes. Prints the port, or 0, and serves until it is ended,
+ * or its standard input, if that is a pipe.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -18,8 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -42,9 +44,52 @@ static void die(const char *what) {
     exit(1);
 }
 
+/* As in `servers/lifeline.py`. */
+static void end_with_input(void) {
+    struct stat input;
+    char byte;
+    if (fstat(0, &input) || !S_ISFIFO(input.st_mode)) return;
+    if (fcntl(0, F_SETOWN, getpid()) || fcntl(0, F_SETSIG, SIGTERM) ||
+        fcntl(0, F_SETFL, O_ASYNC | O_NONBLOCK))
+        die("fcntl");
+    if (read(0, &byte, 1) == 0) exit(0); /* before there was a signal */
+}
+
 static void watch(int op, int fd, struct connection *c, uint32_t events) {
     struct epoll_event e = {.events = events, .data.ptr = c};
     if (epoll_ctl(poller, op, fd, &e)) die("epoll_ctl");
+}
+
+static void say_port(int fd) {
+    struct sockaddr_in name = {0};
+    socklen_t length = sizeof name;
+    if (getsockname(fd, (struct sockaddr *)&name, &length)) die("getsockname");
+    printf("%d\n", name.sin_family == AF_INET ? ntohs(name.sin_port) : 0);
+    fflush(stdout);
+}
+
+/* Datagrams; what there is no room for is lost. */
+static void serve_datagrams(void) {
+    int room = 1 << 20, fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (fd < 0) die("socket");
+    if (bind(fd, (struct sockaddr *)&at, sizeof at)) die("bind");
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+    say_port(fd);
+    watch(EPOLL_CTL_ADD, fd, NULL, EPOLLIN | EPOLLET);
+    for (;;) {
+        struct epoll_event event;
+        if (epoll_wait(poller, &event, 1, -1) < 0 && errno != EINTR) die("epoll_wait");
+        for (;;) {
+            struct sockaddr_in from;
+            socklen_t length = sizeof from;
+            ssize_t n = recvfrom(fd, buffer, size, 0, (struct sockaddr *)&from, &length);
+            if (n < 0) break;
+            sendto(fd, buffer, (size_t)n, 0, (struct sockaddr *)&from, length);
+        }
+        if (errno != EAGAIN) die("recvfrom");
+    }
 }
 
 static int listening(const char *path) {
@@ -65,11 +110,7 @@ static int listening(const char *path) {
         if (bind(fd, (struct sockaddr *)&at, sizeof at)) die("bind");
     }
     if (listen(fd, BACKLOG)) die("listen");
-    struct sockaddr_in name = {0};
-    socklen_t length = sizeof name;
-    if (!path && getsockname(fd, (struct sockaddr *)&name, &length)) die("getsockname");
-    printf("%d\n", path ? 0 : ntohs(name.sin_port));
-    fflush(stdout);
+    say_port(fd);
     return fd;
 }
 
@@ -128,13 +169,14 @@ static int go_on(struct connection *c, int more) {
 
 int main(int argc, char **argv) {
     if (argc < 2 || argc > 3 || (size = (size_t)atol(argv[1])) < 1) {
-        fprintf(stderr, "usage: server RECEIVE [PATH]\n");
+        fprintf(stderr, "usage: server RECEIVE [PATH|udp]\n");
         return 2;
     }
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    end_with_input();
     if (!(buffer = malloc(size))) die("malloc");
-    int listener = listening(argc > 2 ? argv[2] : NULL);
     poller = epoll_create1(EPOLL_CLOEXEC);
+    if (argc > 2 && !strcmp(argv[2], "udp")) serve_datagrams();
+    int listener = listening(argc > 2 ? argv[2] : NULL);
     watch(EPOLL_CTL_ADD, listener, NULL, EPOLLIN);
     struct epoll_event events[1024];
     for (;;) {

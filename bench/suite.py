@@ -58,27 +58,45 @@ class Measurement:
     Attributes:
         operations: how many.
         seconds: in which time.
+        cpu_s: its CPU, in seconds, where that is known better than the next two.
         user_s: its CPU in user mode, in seconds; None if nobody can tell.
         system_s: likewise in the kernel.
         p50_us: half of the operations took at most this, in microseconds.
         p99_us: and 99 of 100 this.
         peak_rss: the most memory that it has had so far, in bytes.
         bytes_per_item: memory for each of the items of the case, in bytes.
+        lost: how many operations were lost on the way, and begun again; None where none can be.
     """
 
     operations: int
     seconds: float
+    cpu_s: float | None = None
     user_s: float | None = None
     system_s: float | None = None
     p50_us: float | None = None
     p99_us: float | None = None
     peak_rss: int | None = None
     bytes_per_item: float | None = None
+    lost: int | None = None
 
     @property
     def rate(self) -> float:
         """Operations in a second; of none it is as if there had been one."""
         return max(self.operations, 1) / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A subject that is up.
+
+    Attributes:
+        measure: measures it for so many seconds. In between, while others are measured, it is idle.
+        pid: of the process that does nothing but serve it, whose system calls are counted; None if it
+            measures itself.
+    """
+
+    measure: Callable[[float], Measurement]
+    pid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +142,8 @@ class Suite(ABC):
         """Return what is measured in a case, in the order of the tables, installed or not."""
 
     @abstractmethod
-    def start(
-        self, case: Case, subject: Subject, tools: Tools, stack: ExitStack
-    ) -> Callable[[float], Measurement]:
+    def start(self, case: Case, subject: Subject, tools: Tools, stack: ExitStack) -> Running:
         """Start what is measured, so that it ends with `stack`.
-
-        Returns:
-            What measures it for so many seconds. In between, while others are measured, it is idle.
 
         Raises:
             Missing: it cannot be measured here.

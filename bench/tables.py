@@ -55,6 +55,7 @@ def case(shown: dict[str, Any], what: str) -> list[list[str]]:
         ("calls", "{:.2f}", lambda one: sum(one["syscalls"].values()) if one["syscalls"] else None),
         ("peak MiB", "{:,.1f}", lambda one: one["peak_rss"] and one["peak_rss"] / MEBIBYTE),
         ("B each", "{:,.0f}", lambda one: one["bytes_per_item"]),
+        ("lost", "{:,.0f}", lambda one: one.get("lost")),
     ]
     kept = [one for one in columns if any(one[2](item) is not None for item in there)]
     return [

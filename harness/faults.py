@@ -33,9 +33,11 @@ CALLS = (
     "getsockopt",
     "recv",
     "recv_into",
+    "recvfrom",
     "recvmsg_into",
     "send",
     "sendmsg",
+    "sendto",
     "setsockopt",
     "shutdown",
     "wake",
@@ -183,6 +185,14 @@ class FaultCalls:
     def sendmsg(self, *args: Any) -> int:
         """As `socket.socket.sendmsg`."""
         return self._faulty("sendmsg", *args)  # type: ignore[no-any-return]
+
+    def recvfrom(self, *args: Any) -> tuple[bytes, Any]:
+        """As `socket.socket.recvfrom`."""
+        return self._faulty("recvfrom", *args)  # type: ignore[no-any-return]
+
+    def sendto(self, *args: Any) -> int:
+        """As `socket.socket.sendto`."""
+        return self._faulty("sendto", *args)  # type: ignore[no-any-return]
 
 
 class FaultSocket(FaultCalls, socket.socket):

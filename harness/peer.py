@@ -47,7 +47,7 @@ def check_pattern(data: bytes, offset: int = 0) -> None:
 
 
 class Peer:
-    """A connected stream socket outside the subject."""
+    """A connected socket outside the subject; of datagrams, a `send` is one."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -94,6 +94,10 @@ class Peer:
             data += piece
             passed += numbers
         return bytes(data), passed
+
+    def receive(self, size: int = 1 << 16) -> bytes:
+        """Receive once: one datagram, up to `size` bytes of it."""
+        return self.sock.recv(size)
 
     def drain(self, size: int) -> bytes:
         """Receive exactly `size` bytes.

@@ -53,6 +53,9 @@ class Subject(Protocol):
     def fresh_stream(self, family: int) -> Any:
         """Make an unconnected stream."""
 
+    def datagram(self, sock: socket.socket) -> Any:
+        """Take a stdlib datagram socket over, connected or not."""
+
     def listen(self, family: int, address: Any, backlog: int, *, reuse_port: bool) -> Any:
         """Make a listening acceptor."""
 
@@ -129,6 +132,10 @@ class ReactorSubject:
     def fresh_stream(self, family: int) -> reactor.StreamSocket:
         """Make an unconnected stream."""
         return reactor.StreamSocket(family, context=self.context)
+
+    def datagram(self, sock: socket.socket) -> reactor.DatagramSocket:
+        """Take a stdlib datagram socket over."""
+        return reactor.DatagramSocket.from_socket(sock, self.context)
 
     def acceptor(self, family: int) -> reactor.Acceptor:
         """Make an acceptor that is not listening."""

@@ -89,6 +89,43 @@ class Workbench:
         """Make an acceptor that is neither bound nor listening."""
         return self.keep(self.subject.acceptor(_family(kind)))
 
+    def datagram(self, address: Any = ("127.0.0.1", 0)) -> Any:
+        """Make a UDP socket of the subject, bound to `address`; port 0 lets the system choose."""
+        sock = self.world.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind(address)
+        return self.keep(self.subject.datagram(sock))
+
+    def datagram_peer(self, sock: Any) -> Peer:
+        """Make a peer that sends its datagrams to `sock`, and receives nobody else's."""
+        peer = self.peer(self.world.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        peer.sock.connect(sock.getsockname())
+        return peer
+
+    def datagram_pair(self, kind: str = "udp", *, tiny_send: bool = False) -> tuple[Any, Peer]:
+        """Connect a datagram socket of the subject and a peer with each other.
+
+        Args:
+            kind: ``udp`` or ``unix``.
+            tiny_send: make the subject's room to send as small as the kernel allows.
+        """
+        if kind == "unix":
+            ours, theirs = self.world.socketpair(socket.SOCK_DGRAM)
+        else:
+            ours, theirs = (self.world.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+            for sock in (ours, theirs):
+                sock.bind(("127.0.0.1", 0))
+            ours.connect(theirs.getsockname())
+            theirs.connect(ours.getsockname())
+        tiny_buffers(ours, send=tiny_send)
+        return self.keep(self.subject.datagram(ours)), self.peer(theirs)
+
+    def unheard_address(self) -> tuple[str, int]:
+        """Return a loopback address at which nobody receives datagrams."""
+        with self.world.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind(("127.0.0.1", 0))
+            address: tuple[str, int] = sock.getsockname()
+        return address
+
     def timer(self) -> Any:
         """Make a timer of the subject."""
         return self.subject.timer()

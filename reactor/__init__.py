@@ -14,6 +14,7 @@ from . import backends
 from .acceptor import Acceptor
 from .context import IoContext, WorkGuard, run
 from .counters import Counters
+from .datagram import DatagramSocket
 from .dump import Dump
 from .errors import (
     BackendError,
@@ -29,7 +30,7 @@ from .errors import (
     Unsupported,
 )
 from .local import current_context, current_task
-from .net import connect_tcp, connect_unix, listen_tcp, listen_unix
+from .net import bind_udp, connect_tcp, connect_udp, connect_unix, listen_tcp, listen_unix
 from .scope import CancelScope, timeout, timeout_at
 from .strand import Strand
 from .stream import StreamSocket
@@ -49,6 +50,7 @@ __all__ = [
     "ClosedError",
     "ContextClosedError",
     "Counters",
+    "DatagramSocket",
     "Dump",
     "Event",
     "FdSetSizeError",
@@ -71,7 +73,9 @@ __all__ = [
     "Unsupported",
     "WorkGuard",
     "backends",
+    "bind_udp",
     "connect_tcp",
+    "connect_udp",
     "connect_unix",
     "current_context",
     "current_task",

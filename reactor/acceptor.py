@@ -9,7 +9,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from .dispatch import perform
-from .errors import Cause, OperationCancelled, Unsupported
+from .errors import Cause, OperationCancelled
 from .socketbase import SocketBase, display_address
 from .stream import StreamSocket
 from .sync import Gate
@@ -87,14 +87,7 @@ class Acceptor(SocketBase):
             Unsupported: `reuse_port`, and the system has no SO_REUSEPORT.
             OSError: as bind(2) says.
         """
-        sock = self._open()
-        if reuse_address and sock.family in (socket.AF_INET, socket.AF_INET6):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
-            if not self._system.has("reuseport"):
-                raise Unsupported("SO_REUSEPORT")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.bind(address)
+        self._bind(address, reuse_address=reuse_address, reuse_port=reuse_port)
 
     def listen(self, backlog: int = 128) -> None:
         """Let connections queue up, about `backlog` of them.

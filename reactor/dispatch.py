@@ -115,7 +115,12 @@ def perform(
                 slot.descriptor.let_go()
         if isinstance(exc, OSError | OperationCancelled):
             exc.transferred = done  # type: ignore[union-attr]  # OSError takes attributes too
-        if isinstance(exc, OSError) and exc.errno == errno.EPROTOTYPE and slot.direction == WRITE:
+        if (
+            isinstance(exc, OSError)
+            and exc.errno == errno.EPROTOTYPE
+            and slot.direction == WRITE
+            and slot.descriptor.kind == "stream"
+        ):
             # What macOS says to a send while the connection is torn down; another one would be told
             # EPIPE (libuv 3a7b95593). For a connect it means what it says: see `_connect_step`.
             broken = BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))

@@ -1,18 +1,25 @@
-"""Connecting and listening in one call."""
+"""Connecting, listening and binding in one call."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .acceptor import Acceptor
+from .datagram import DatagramSocket
 from .local import current_context
 from .stream import StreamSocket
 from .threads import to_thread
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .context import IoContext
+    from .socketbase import SocketBase
+
+_S = TypeVar("_S", StreamSocket, DatagramSocket)
 
 
 def _check_port(port: int) -> None:
@@ -30,6 +37,51 @@ def _is_numeric(host: str) -> bool:
     return False
 
 
+@contextlib.contextmanager
+def _closed_if_not(sock: SocketBase) -> Iterator[None]:
+    """Close a new socket if what is to be done with it fails."""
+    try:
+        yield
+    except BaseException:
+        sock.close()
+        raise
+
+
+async def _connect(cls: type[_S], host: str, port: int) -> _S:
+    _check_port(port)
+    getaddrinfo = current_context().system.getaddrinfo
+    query = (host, port, 0, cls._type)
+    if _is_numeric(host):
+        found = getaddrinfo(*query, 0, socket.AI_NUMERICHOST)
+    else:
+        found = await to_thread(getaddrinfo, *query)
+    error: OSError | None = None
+    for family, _, _, _, address in found:
+        try:
+            sock = cls(family)
+        except OSError as exc:  # EAFNOSUPPORT: a name can have addresses that the system has not
+            error = exc
+            continue
+        try:
+            with _closed_if_not(sock):
+                await sock.connect(address)
+        except OSError as exc:
+            error = exc
+        else:
+            return sock
+    raise error or OSError(f"{host} has no address")
+
+
+def _own_address(host: str, port: int, kind: int, context: IoContext | None) -> tuple[int, Any]:
+    """Return the family of a numeric address of this machine, and the address."""
+    _check_port(port)
+    system = (context or current_context()).system
+    family, _, _, _, address = system.getaddrinfo(
+        host, port, 0, kind, 0, socket.AI_NUMERICHOST | socket.AI_PASSIVE
+    )[0]
+    return family, address
+
+
 async def connect_tcp(host: str, port: int) -> StreamSocket:
     """Connect to `host`, trying its addresses one after the other.
 
@@ -39,31 +91,19 @@ async def connect_tcp(host: str, port: int) -> StreamSocket:
         OSError: no address could be connected to (the error of the last one).
         ValueError: `port` is out of range.
     """
-    _check_port(port)
-    getaddrinfo = current_context().system.getaddrinfo
-    query = (host, port, 0, socket.SOCK_STREAM)
-    if _is_numeric(host):
-        found = getaddrinfo(*query, 0, socket.AI_NUMERICHOST)
-    else:
-        found = await to_thread(getaddrinfo, *query)
-    error: OSError | None = None
-    for family, _, _, _, address in found:
-        try:
-            stream = StreamSocket(family)
-        except OSError as exc:  # EAFNOSUPPORT: a name can have addresses that the system has not
-            error = exc
-            continue
-        try:
-            await stream.connect(address)
-        except OSError as exc:
-            stream.close()
-            error = exc
-        except BaseException:
-            stream.close()
-            raise
-        else:
-            return stream
-    raise error or OSError(f"{host} has no address")
+    return await _connect(StreamSocket, host, port)
+
+
+async def connect_udp(host: str, port: int) -> DatagramSocket:
+    """Make a UDP socket that talks with `host` alone, at the first of its addresses that there is a way to.
+
+    The host is looked up as by `connect_tcp`. Nothing is sent: see `DatagramSocket.connect`.
+
+    Raises:
+        OSError: there is a way to no address (the error of the last one).
+        ValueError: `port` is out of range.
+    """
+    return await _connect(DatagramSocket, host, port)
 
 
 async def connect_unix(path: str | bytes | os.PathLike[str]) -> StreamSocket:
@@ -73,11 +113,8 @@ async def connect_unix(path: str | bytes | os.PathLike[str]) -> StreamSocket:
         OSError: it is not there, or nobody listens.
     """
     stream = StreamSocket(socket.AF_UNIX)
-    try:
+    with _closed_if_not(stream):
         await stream.connect(os.fspath(path))
-    except BaseException:
-        stream.close()
-        raise
     return stream
 
 
@@ -103,11 +140,7 @@ def listen_tcp(
         Unsupported: `reuse_port` on a system without it.
         ValueError: `port` is out of range.
     """
-    _check_port(port)
-    system = (context or current_context()).system
-    family, _, _, _, address = system.getaddrinfo(
-        host, port, 0, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST | socket.AI_PASSIVE
-    )[0]
+    family, address = _own_address(host, port, socket.SOCK_STREAM, context)
     return _listen(Acceptor(family, context=context), address, backlog, reuse_port=reuse_port)
 
 
@@ -128,10 +161,34 @@ def listen_unix(
 
 
 def _listen(acceptor: Acceptor, address: Any, backlog: int, *, reuse_port: bool) -> Acceptor:
-    try:
+    with _closed_if_not(acceptor):
         acceptor.bind(address, reuse_port=reuse_port)
         acceptor.listen(backlog)
-    except BaseException:
-        acceptor.close()
-        raise
     return acceptor
+
+
+def bind_udp(
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    context: IoContext | None = None,
+    reuse_port: bool = False,
+) -> DatagramSocket:
+    """Make a UDP socket that receives at a port.
+
+    Args:
+        host: a numeric address of this machine.
+        port: 0 lets the system choose; `DatagramSocket.getsockname` tells.
+        context: the context it belongs to; by default the current one.
+        reuse_port: share the port with other sockets (SO_REUSEPORT).
+
+    Raises:
+        OSError: the address is in use, or not one of this machine.
+        Unsupported: `reuse_port` on a system without it.
+        ValueError: `port` is out of range.
+    """
+    family, address = _own_address(host, port, socket.SOCK_DGRAM, context)
+    sock = DatagramSocket(family, context=context)
+    with _closed_if_not(sock):
+        sock.bind(address, reuse_port=reuse_port)
+    return sock

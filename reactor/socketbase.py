@@ -1,24 +1,33 @@
-"""What stream sockets and acceptors have in common: one descriptor, its life, its options."""
+"""What all sockets have in common: one descriptor, its life, its options."""
 
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from .descriptor import READ, WRITE, Descriptor
 from .dispatch import perform
-from .errors import Cause, ClosedError
+from .errors import Cause, ClosedError, OperationCancelled, Unsupported
 from .local import current_context
 from .timing import Timer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from .context import IoContext
+    from .descriptor import Slot
 
 #: How a Unix peer without a name shows itself: Linux says "", macOS and FreeBSD a path of zero
 #: bytes (mio 456cad2e), and CPython maps either to a str or bytes.
 _UNNAMED = ("", b"", None)
+
+#: Pause before a call to a Unix socket with a full queue is tried again. Linux answers EAGAIN and has
+#: nothing to wait for (connect(2), unix(7)): it is the other socket that is full, and not one's own.
+UNIX_RETRY = 0.005
+
+
+class QueueFullError(Exception):
+    """A Unix socket elsewhere has no room; there is nothing to wait for."""
 
 
 class SocketBase:
@@ -29,6 +38,7 @@ class SocketBase:
     """
 
     kind = "socket"
+    _type: int = socket.SOCK_STREAM
     _pause: Timer | None = None
 
     def __init__(self, family: int = socket.AF_INET, *, context: IoContext | None = None) -> None:
@@ -38,7 +48,7 @@ class SocketBase:
         self._context = context or current_context()
         system = self._context.system
         self._system = system
-        self._sock = system.socket(family, socket.SOCK_STREAM) if sock is None else sock
+        self._sock = system.socket(family, self._type) if sock is None else sock
         try:
             self._descriptor = Descriptor(self._context.scheduler, self._sock, self.kind)
         except BaseException:
@@ -124,6 +134,16 @@ class SocketBase:
             raise ClosedError(f"this {self.kind}")
         return self._sock
 
+    def _bind(self, address: Any, *, reuse_address: bool, reuse_port: bool) -> None:
+        sock = self._open()
+        if reuse_address and sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            if not self._system.has("reuseport"):
+                raise Unsupported("SO_REUSEPORT")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(address)
+
     def _check_ready(self, events: int, _: int) -> None:
         if not self._system.ready_now(self._sock.fileno(), events):
             raise BlockingIOError
@@ -138,6 +158,24 @@ class SocketBase:
         self._pause.expires_after(seconds)
         await self._pause.wait()
 
+    async def _until_room(self, slot: Slot, attempt: Callable[[Any, int], Any], arg: Any) -> Any:
+        """As `perform`, and pause as long as `attempt` raises `QueueFullError`."""
+        self._check_rested(slot)
+        while True:
+            slot.believe()  # the first attempt is the call itself, whatever the poller said so far
+            try:
+                return await perform(slot, attempt, arg)
+            except QueueFullError as exc:
+                late = slot.op.late
+                if late is not None:
+                    raise OperationCancelled(late) from exc
+                await self._rest(UNIX_RETRY)
+
+    def _check_rested(self, slot: Slot) -> None:
+        """Raise BusyError if an operation of `slot` pauses."""
+        if self._resting:
+            raise self._descriptor.busy(slot)
+
     @property
     def _resting(self) -> bool:
         return self._pause is not None and bool(self._pause._waits)
@@ -148,6 +186,39 @@ class SocketBase:
         Subclasses with more such places add to it. The mutex is held.
         """
         return 0 if self._pause is None else self._pause.end(cause)
+
+
+class DataSocket(SocketBase):
+    """A socket that carries data: it may be made of another one, or be one of a pair."""
+
+    def _attach(self, sock: socket.socket | None, family: int, context: IoContext | None) -> None:
+        super()._attach(sock, family, context)
+        # Bound methods, taken once: what the hot path calls.
+        self._read = self._descriptor.read
+        self._write = self._descriptor.write
+        self._recv = self._sock.recv
+        self._send = self._sock.send
+        self._write.flags = self._system.send_flags
+
+    @classmethod
+    def from_socket(cls, sock: socket.socket, context: IoContext | None = None) -> Self:
+        """Take over a stdlib socket of the same type, connected or not."""
+        self = cls.__new__(cls)
+        system = (context or current_context()).system
+        self._attach(system.adopt(sock), sock.family, context)
+        return self
+
+    @classmethod
+    def pair(cls, context: IoContext | None = None) -> tuple[Self, Self]:
+        """Return two Unix sockets that are connected with each other."""
+        system = (context or current_context()).system
+        left, right = system.socketpair(socket.AF_UNIX, cls._type)
+        try:
+            return cls.from_socket(left, context), cls.from_socket(right, context)
+        except BaseException:
+            left.close()
+            right.close()
+            raise
 
 
 def display_address(address: Any) -> Any:

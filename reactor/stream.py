@@ -11,8 +11,7 @@ from .descriptor import READ, WRITE
 from .dispatch import perform
 from .errors import IncompleteReadError, OperationCancelled
 from .gather import MAX_SEND, Gather
-from .local import current_context
-from .socketbase import SocketBase
+from .socketbase import DataSocket, QueueFullError
 from .timing import sleep
 
 if TYPE_CHECKING:
@@ -26,16 +25,8 @@ if TYPE_CHECKING:
 #: time, and touching those costs more than the call (asyncio's 256 KiB: 4 times the system time).
 MAX_RECV = 65536
 
-#: Pause before a connect to a Unix listener with a full queue is tried again. Linux answers EAGAIN
-#: and has no pending state to wait for (connect(2), unix(7)), so there is nothing to poll for.
-_UNIX_RETRY = 0.005
-
 #: Buffers whose `len` is their size in bytes; any other is looked at through a memoryview.
 _FLAT = (bytes, bytearray)
-
-
-class _QueueFull(Exception):
-    """A Unix listener has no room; there is nothing to wait for."""
 
 
 class _Connect:
@@ -48,7 +39,7 @@ class _Connect:
         self.begun = False
 
 
-class StreamSocket(SocketBase):
+class StreamSocket(DataSocket):
     """A TCP or Unix stream socket.
 
     Args:
@@ -73,34 +64,8 @@ class StreamSocket(SocketBase):
 
     def _attach(self, sock: socket.socket | None, family: int, context: IoContext | None) -> None:
         super()._attach(sock, family, context)
-        # Bound methods, taken once: what the hot path calls.
-        self._read = self._descriptor.read
-        self._write = self._descriptor.write
-        self._recv = self._sock.recv
-        self._send = self._sock.send
-        self._write.flags = self._system.send_flags
         if hasattr(socket, "AF_UNIX") and self._sock.family == socket.AF_UNIX:
             self._read.exact = False  # see `Slot.exact`
-
-    @classmethod
-    def from_socket(cls, sock: socket.socket, context: IoContext | None = None) -> StreamSocket:
-        """Take over a connected, or not yet connected, stdlib socket."""
-        self = cls.__new__(cls)
-        system = (context or current_context()).system
-        self._attach(system.adopt(sock), sock.family, context)
-        return self
-
-    @classmethod
-    def pair(cls, context: IoContext | None = None) -> tuple[StreamSocket, StreamSocket]:
-        """Return two connected Unix stream sockets."""
-        system = (context or current_context()).system
-        left, right = system.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            return cls.from_socket(left, context), cls.from_socket(right, context)
-        except BaseException:
-            left.close()
-            right.close()
-            raise
 
     # -- Receiving
 
@@ -201,18 +166,7 @@ class StreamSocket(SocketBase):
             BusyError: a connect or a send is pending.
         """
         self._open()
-        slot = self._write
-        if self._resting:
-            raise self._descriptor.busy(slot)
-        begun = _Connect(address)
-        while True:
-            slot.believe()  # the first attempt is the call itself, whatever the poller said so far
-            try:
-                refused = await perform(slot, self._connect_step, begun)
-            except _QueueFull:
-                await self._rest(_UNIX_RETRY)
-            else:
-                break
+        refused = await self._until_room(self._write, self._connect_step, _Connect(address))
         if refused is not None:
             raise refused
         self._read.believe()
@@ -236,7 +190,7 @@ class StreamSocket(SocketBase):
         except BlockingIOError as exc:
             # EALREADY: an attempt before this one was cancelled, and the kernel goes on with it.
             if exc.errno not in (errno.EINPROGRESS, errno.EALREADY):
-                raise _QueueFull from exc
+                raise QueueFullError from exc
             connect.begun = True
             raise
         except OSError as exc:

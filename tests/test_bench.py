@@ -17,7 +17,7 @@ import pytest
 
 from bench import churn, runner, suites
 from bench.process import BenchError, Worker, server
-from bench.suite import Case, Measurement, Missing, Subject, Suite
+from bench.suite import Case, Measurement, Missing, Running, Subject, Suite
 from harness import jsonfile, schema
 from harness.cli import main
 from reactor import backends
@@ -188,7 +188,7 @@ class Counted(Suite):
             twice = 2 if subject.name == "reactor" else 1
             return Measurement(100 * twice * number, 1.0, user_s=0.001 * number)
 
-        return measure
+        return Running(measure)
 
 
 @pytest.fixture

@@ -17,7 +17,14 @@ SHARED = [
     *sorted((ROOT / "reactor/backends").glob("*.py")),
     *(
         ROOT / "reactor" / name
-        for name in ("socketbase.py", "stream.py", "acceptor.py", "gather.py", "net.py")
+        for name in (
+            "socketbase.py",
+            "stream.py",
+            "datagram.py",
+            "acceptor.py",
+            "gather.py",
+            "net.py",
+        )
     ),
 ]
 MOST_LINES = 150

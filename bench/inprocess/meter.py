@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..process import peak_memory
+from ..accounts import peak_memory
 
 _STATM = Path("/proc/self/statm")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,12 @@ def serve(measure: Callable[[Meter], None] | str) -> None:
             if command == "what" or isinstance(measure, str)
             else run(measure, *map(float, words))
         )
-        print(json.dumps(answer), flush=True)
+        try:
+            print(json.dumps(answer), flush=True)
+        except BrokenPipeError:  # who has asked was killed in between
+            # The interpreter, at its end, would try once more, and say that it could not.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return
 
 
 def main(name: str, case: str, parameters: str) -> None:

@@ -1,4 +1,4 @@
-"""The echo servers on asyncio's interface: streams, a protocol, and the loop's calls for sockets."""
+"""The servers on asyncio's interface: streams, a protocol, and the loop's calls for sockets."""
 
 from __future__ import annotations
 
@@ -33,6 +33,11 @@ def sock(settings: Settings, loop: str) -> None:
     _run(_sock, settings, loop)
 
 
+def datagrams(settings: Settings, loop: str) -> None:
+    """Serve datagrams with callbacks."""
+    _run(_datagrams, settings, loop)
+
+
 def _run(main: Main, settings: Settings, loop: str) -> None:
     if loop == "uvloop":
         import uvloop
@@ -46,6 +51,11 @@ async def _streams(settings: Settings) -> None:
     size, limit = settings.receive, settings.limit
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if settings.http:
+            await _LIBRARY.http(
+                reader.read, functools.partial(_send, writer), writer.close, settings
+            )
+            return
         try:
             if limit is None:
                 while data := await reader.read(size):
@@ -68,6 +78,11 @@ async def _streams(settings: Settings) -> None:
     await server.serve_forever()
 
 
+async def _send(writer: asyncio.StreamWriter, data: bytes) -> None:
+    writer.write(data)
+    await writer.drain()
+
+
 class _Echo(asyncio.Protocol):
     """No coroutine, and no flow control either."""
 
@@ -78,18 +93,57 @@ class _Echo(asyncio.Protocol):
         self._write(data)
 
 
+class _Http(_Echo):
+    """Likewise."""
+
+    def connection_made(self, transport: Any) -> None:
+        from .with_h11 import Conversation
+
+        super().connection_made(transport)
+        self._transport, self._talk = transport, Conversation()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            answers = self._talk.take(data)
+        except OSError:
+            self._transport.abort()
+            return
+        if answers:
+            self._write(answers)
+        if self._talk.over:
+            self._transport.close()
+
+
 async def _protocol(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(_Echo, sock=settings.listener())
+    made = _Http if settings.http else _Echo
+    server = await loop.create_server(made, sock=settings.listener())
     await server.serve_forever()
+
+
+class _EchoDatagrams(asyncio.DatagramProtocol):
+    """The same for datagrams."""
+
+    def connection_made(self, transport: Any) -> None:  # as above
+        self._send = transport.sendto
+
+    def datagram_received(self, data: bytes, address: Any) -> None:
+        self._send(data, address)
+
+
+async def _datagrams(settings: Settings) -> None:
+    loop = asyncio.get_running_loop()
+    await loop.create_datagram_endpoint(_EchoDatagrams, sock=settings.datagrams())
+    await asyncio.Event().wait()
 
 
 async def _sock(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     listener = settings.listener()
+    handle = _LIBRARY.handler(settings)
     async with asyncio.TaskGroup() as group:
         while True:
             client, _ = await loop.sock_accept(listener)
             recv = functools.partial(loop.sock_recv, client)
             send = functools.partial(loop.sock_sendall, client)
-            group.create_task(_LIBRARY.echo(recv, send, client.close, settings))
+            group.create_task(handle(recv, send, client.close, settings))

@@ -1,11 +1,12 @@
 """The bare loop: one edge-triggered epoll and nothing else, what Python can do at most.
 
 It has no tasks, no timers and no cancel. What a socket does not take at once it keeps, and receives no
-more on that connection until it is gone.
+more on that connection until it is gone. After a last answer of HTTP it waits for the client to close.
 """
 
 from __future__ import annotations
 
+import contextlib
 import select
 import sys
 from typing import TYPE_CHECKING
@@ -14,6 +15,22 @@ if TYPE_CHECKING:
     import socket
 
     from .settings import Settings
+
+
+def serve_datagrams(settings: Settings) -> None:
+    """Serve datagrams until somebody ends the process; what there is no room for is lost."""
+    if sys.platform != "linux":
+        raise SystemExit("epoll is Linux's")
+    sock = settings.datagrams()
+    poller = select.epoll()
+    poller.register(sock, select.EPOLLIN | select.EPOLLET)
+    size, poll, receive, send = settings.receive, poller.poll, sock.recvfrom, sock.sendto
+    while True:
+        poll()
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                data, address = receive(size)
+                send(data, address)
 
 
 def serve(settings: Settings) -> None:
@@ -35,11 +52,12 @@ def serve(settings: Settings) -> None:
         sock, _ = listener.accept()
         sock.setblocking(False)
         poller.register(sock, receiving)
-        connections[sock.fileno()] = (sock, sock.recv, sock.send)
+        connections[sock.fileno()] = (sock, settings.receiving(sock.recv), sock.send)
 
     def go_on(sock: socket.socket, left: memoryview) -> bool:
         """Send and receive until one of both would wait; False when the connection has ended."""
         fd = sock.fileno()
+        recv = connections[fd][1]
         waited = fd in unsent
         left = unsent.pop(fd, left)
         while True:
@@ -51,7 +69,7 @@ def serve(settings: Settings) -> None:
                 poller.modify(fd, sending)
                 return True
             try:
-                data = sock.recv(size)
+                data = recv(size)
             except BlockingIOError:
                 if waited:
                     poller.modify(fd, receiving)

@@ -1,4 +1,4 @@
-"""The echo of the coroutine libraries: one loop for all, which calls what the library gives it."""
+"""What the coroutine libraries serve: one loop for all, which calls what the library gives it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from .settings import Settings
+
+    Handler = Callable[
+        [
+            Callable[[int], Awaitable[bytes]],
+            Callable[[bytes], Awaitable[object]],
+            Callable[[], Awaitable[object] | None],
+            Settings,
+        ],
+        Coroutine[Any, Any, None],
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +35,10 @@ class Library:
     timeout: Callable[[float], AbstractContextManager[Any]] | None = None
     timeout_async: Callable[[float], AbstractAsyncContextManager[Any]] | None = None
     gone: tuple[type[Exception], ...] = (OSError,)
+
+    def handler(self, settings: Settings) -> Handler:
+        """Return what serves a connection: `echo` or `http`."""
+        return self.http if settings.http else self.echo
 
     async def echo(
         self,
@@ -60,6 +74,47 @@ class Library:
         except self.gone:
             pass
         finally:
-            ending = close()
-            if ending is not None:
-                await ending
+            await _end(close)
+
+    async def http(
+        self,
+        recv: Callable[[int], Awaitable[bytes]],
+        send: Callable[[bytes], Awaitable[object]],
+        close: Callable[[], Awaitable[object] | None],
+        settings: Settings,
+    ) -> None:
+        """Answer the requests that come, one after the other, then close."""
+        from .with_h11 import Conversation
+
+        size, talk = settings.receive, Conversation()
+        try:
+            while not talk.over and (data := await recv(size)):
+                if answers := talk.take(data):
+                    await send(answers)
+        except self.gone:
+            pass
+        finally:
+            await _end(close)
+
+
+async def _end(close: Callable[[], Awaitable[object] | None]) -> None:
+    ending = close()
+    if ending is not None:
+        await ending
+
+
+async def datagrams(
+    receive: Callable[[int], Awaitable[tuple[bytes, Any]]],
+    send: Callable[[bytes, Any], Awaitable[object]],
+    size: int,
+) -> None:
+    """Send back each datagram to who has sent it, for ever.
+
+    Args:
+        receive: receives one of so many bytes at most, and tells who has sent it.
+        send: sends one to an address.
+        size: what `receive` is asked for, in bytes.
+    """
+    while True:
+        data, address = await receive(size)
+        await send(data, address)

@@ -1,4 +1,4 @@
-"""The echo server on the reactor."""
+"""The server on the reactor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import reactor
 
-from .echo import Library
+from .echo import Library, datagrams
 from .settings import BACKLOG
 
 if TYPE_CHECKING:
@@ -22,6 +22,16 @@ def serve(settings: Settings, backend: str) -> None:
     reactor.run(functools.partial(_main, settings), backend=backend)
 
 
+def serve_datagrams(settings: Settings, backend: str) -> None:
+    """Serve datagrams on `backend`."""
+    reactor.run(functools.partial(_datagrams, settings), backend=backend)
+
+
+async def _datagrams(settings: Settings) -> None:
+    with reactor.DatagramSocket.from_socket(settings.datagrams()) as sock:
+        await datagrams(sock.receive_from, sock.send_to, settings.receive)
+
+
 async def _main(settings: Settings) -> None:
     if settings.path is None:
         acceptor = reactor.listen_tcp(backlog=BACKLOG)
@@ -29,6 +39,7 @@ async def _main(settings: Settings) -> None:
     else:
         acceptor = reactor.listen_unix(settings.path, backlog=BACKLOG)
     settings.tell(acceptor.getsockname())
+    handle = _LIBRARY.handler(settings)
     async with reactor.TaskGroup() as group:
         async for stream in acceptor:
-            group.spawn(_LIBRARY.echo, stream.recv, stream.sendall, stream.close, settings)
+            group.spawn(handle, stream.recv, stream.sendall, stream.close, settings)

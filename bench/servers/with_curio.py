@@ -1,4 +1,4 @@
-"""The echo server on curio."""
+"""The server on curio."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import curio
 
-from .echo import Library
+from .echo import Library, datagrams
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -22,8 +22,20 @@ def serve(settings: Settings) -> None:
     curio.run(functools.partial(_main, settings))
 
 
-async def _main(settings: Settings) -> None:
-    def echo(client: Any, _: object) -> Coroutine[Any, Any, None]:
-        return _LIBRARY.echo(client.recv, client.sendall, client.close, settings)
+def serve_datagrams(settings: Settings) -> None:
+    """Serve datagrams with a `curio.io.Socket`."""
+    curio.run(_datagrams, settings)
 
-    await curio.network.run_server(curio.io.Socket(settings.listener()), echo)
+
+async def _datagrams(settings: Settings) -> None:
+    async with curio.io.Socket(settings.datagrams()) as sock:
+        await datagrams(sock.recvfrom, sock.sendto, settings.receive)
+
+
+async def _main(settings: Settings) -> None:
+    handle = _LIBRARY.handler(settings)
+
+    def serve_one(client: Any, _: object) -> Coroutine[Any, Any, None]:
+        return handle(client.recv, client.sendall, client.close, settings)
+
+    await curio.network.run_server(curio.io.Socket(settings.listener()), serve_one)

@@ -1,4 +1,4 @@
-"""The echo server on gevent, whose switches are inside what looks like blocking calls."""
+"""The server on gevent, whose switches are inside what looks like blocking calls."""
 
 from __future__ import annotations
 
@@ -19,9 +19,19 @@ def serve(settings: Settings) -> None:
     server.StreamServer(listener, functools.partial(_echo, settings)).serve_forever()
 
 
+def serve_datagrams(settings: Settings) -> None:
+    """Serve datagrams in one greenlet; a `DatagramServer` would start one for each."""
+    inner = settings.datagrams()
+    sock = socket.socket(inner.family, inner.type, fileno=inner.detach())
+    size, receive, send = settings.receive, sock.recvfrom, sock.sendto
+    while True:
+        data, address = receive(size)
+        send(data, address)
+
+
 def _echo(settings: Settings, client: Any, _: object) -> None:
     size, limit = settings.receive, settings.limit
-    recv, send = client.recv, client.sendall
+    recv, send = settings.receiving(client.recv), client.sendall
     try:
         if limit is None:
             while data := recv(size):

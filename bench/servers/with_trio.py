@@ -1,4 +1,4 @@
-"""The echo server on trio."""
+"""The server on trio."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from .echo import Library
+from .echo import Library, datagrams
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -25,9 +25,21 @@ def serve(settings: Settings) -> None:
     trio.run(functools.partial(_main, settings))
 
 
+def serve_datagrams(settings: Settings) -> None:
+    """Serve datagrams with a socket of trio's."""
+    trio.run(_datagrams, settings)
+
+
+async def _datagrams(settings: Settings) -> None:
+    with trio.socket.from_stdlib_socket(settings.datagrams()) as sock:
+        await datagrams(sock.recvfrom, sock.sendto, settings.receive)
+
+
 async def _main(settings: Settings) -> None:
-    def echo(stream: trio.SocketStream) -> Coroutine[Any, Any, None]:
-        return _LIBRARY.echo(stream.receive_some, stream.send_all, stream.aclose, settings)
+    handle = _LIBRARY.handler(settings)
+
+    def serve_one(stream: trio.SocketStream) -> Coroutine[Any, Any, None]:
+        return handle(stream.receive_some, stream.send_all, stream.aclose, settings)
 
     listener = trio.SocketListener(trio.socket.from_stdlib_socket(settings.listener()))
-    await trio.serve_listeners(echo, [listener])
+    await trio.serve_listeners(serve_one, [listener])

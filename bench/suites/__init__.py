@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from . import accept, echo, idle, loops, threads
+from . import accept, datagram, echo, http, idle, loops, threads
 
 if TYPE_CHECKING:
     from ..suite import Suite
 
 SUITES: Final[dict[str, Suite]] = {
     suite.name: suite
-    for suite in (*echo.SUITES, accept.SUITE, idle.SUITE, *loops.SUITES, threads.SUITE)
+    for suite in (
+        *echo.SUITES,
+        datagram.SUITE,
+        accept.SUITE,
+        http.SUITE,
+        idle.SUITE,
+        *loops.SUITES,
+        threads.SUITE,
+    )
 }

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..servers import SERVERS, TIMED
-from ..suite import Case, Measurement, Subject
+from ..suite import Case, Running, Subject
 from .served import Served, measured, served
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextlib import ExitStack
 
     from ..suite import Tools
@@ -72,9 +71,7 @@ class EchoTimeout(Echo):
         timed = [Subject(name + _TIMED, SERVERS[name].kind, SERVERS[name].needs) for name in TIMED]
         return [*ours, *timed]
 
-    def start(
-        self, case: Case, subject: Subject, tools: Tools, stack: ExitStack
-    ) -> Callable[[float], Measurement]:
+    def start(self, case: Case, subject: Subject, tools: Tools, stack: ExitStack) -> Running:
         """As `Suite.start`."""
         name = subject.name.removesuffix(_TIMED)
         limit = None if name == subject.name else _LIMIT
@@ -85,9 +82,7 @@ class EchoTimeout(Echo):
 class Unix(Echo):
     """The servers on Unix sockets, each in a folder of its own."""
 
-    def start(
-        self, case: Case, subject: Subject, tools: Tools, stack: ExitStack
-    ) -> Callable[[float], Measurement]:
+    def start(self, case: Case, subject: Subject, tools: Tools, stack: ExitStack) -> Running:
         """As `Suite.start`."""
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         path = str(Path(folder) / "echo")

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ..process import descriptors, memory, server
-from ..suite import Case, Measurement, Missing, Subject
+from ..accounts import memory
+from ..process import descriptors, server
+from ..suite import Case, Missing, Running, Subject
 from .served import Served, measured
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextlib import ExitStack
 
     from ..suite import Tools
 
 #: What a process has open beside its connections, with room to spare.
-_OTHERS: Final = 64
+_OTHERS: Final = 24
 
 #: `select` takes only descriptors below this, wherever it is a set of bits (FD_SETSIZE).
 _SET: Final = 1024
@@ -60,9 +60,7 @@ class Idle(Served):
             one for one in super().subjects(case) if one.kind == "reactor" or one.name in _PEERS
         ]
 
-    def start(
-        self, case: Case, subject: Subject, tools: Tools, stack: ExitStack
-    ) -> Callable[[float], Measurement]:
+    def start(self, case: Case, subject: Subject, tools: Tools, stack: ExitStack) -> Running:
         """As `Suite.start`."""
         idle = int(case.parameters["idle"])
         wanted = _wanted(idle)
@@ -82,8 +80,11 @@ class Idle(Served):
 
 
 def _wanted(idle: int) -> int:
-    """Return how many descriptors a server has beside so many idle connections."""
-    return idle + _ACTIVE + _OTHERS
+    """Return how many descriptors a server has beside so many idle connections.
+
+    The active ones of a round may come before it has closed those of the round before.
+    """
+    return idle + 2 * _ACTIVE + _OTHERS
 
 
 SUITE = Idle()

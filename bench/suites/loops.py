@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 from ..inprocess.libraries import LIBRARIES
 from ..inprocess.worker import SEEDED
 from ..process import BenchError, Worker
-from ..suite import Case, Measurement, Missing, Subject, Suite
+from ..suite import Case, Measurement, Missing, Running, Subject, Suite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from contextlib import ExitStack
 
     from ..suite import Tools
@@ -73,9 +73,7 @@ class Loops(Suite):
             for name in LIBRARIES
         ]
 
-    def start(
-        self, case: Case, subject: Subject, tools: Tools, stack: ExitStack
-    ) -> Callable[[float], Measurement]:
+    def start(self, case: Case, subject: Subject, tools: Tools, stack: ExitStack) -> Running:
         """As `Suite.start`."""
         work = self._works[case.name]
         options = dict(work.options)
@@ -90,8 +88,8 @@ class Loops(Suite):
         return measuring(worker, f"{self.name}: {case.name}: {subject.name}")
 
 
-def measuring(worker: Worker, who: str) -> Callable[[float], Measurement]:
-    """Return what asks a worker to measure; what goes wrong there is a `BenchError` that names `who`."""
+def measuring(worker: Worker, who: str) -> Running:
+    """Return a worker that measures itself; what goes wrong there is a `BenchError` that names `who`."""
 
     def measure(seconds: float) -> Measurement:
         answer = worker.ask("run", seconds)
@@ -99,7 +97,7 @@ def measuring(worker: Worker, who: str) -> Callable[[float], Measurement]:
             raise BenchError(f"{who}: {answer['error']}")
         return Measurement(**answer)
 
-    return measure
+    return Running(measure)
 
 
 def _cancel(pending: int, *, quick: bool = True) -> Work:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from ..process import cpu_seconds, descriptors, peak_memory, server, serving
+from ..accounts import peak_memory, usage
+from ..process import descriptors, server, serving
 from ..servers import SERVERS
-from ..suite import Case, Measurement, Missing, Subject, Suite
+from ..suite import Case, Measurement, Missing, Running, Subject, Suite
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,13 @@ _OTHERS: Final = 64
 
 
 class Served(Suite):
-    """The echo servers, one process each, under one of the loads."""
+    """The servers, one process each, under one of the loads.
+
+    Attributes:
+        http: whether they answer requests, and echo nothing.
+    """
+
+    http = False
 
     def subjects(self, case: Case) -> list[Subject]:
         """As `Suite.subjects`."""
@@ -37,12 +44,11 @@ class Served(Suite):
         limit = next(i for i, one in enumerate(python) if one.kind == "limit")
         return [*python[:limit], Subject(C, "limit"), *python[limit:]]
 
-    def start(
-        self, case: Case, subject: Subject, tools: Tools, stack: ExitStack
-    ) -> Callable[[float], Measurement]:
+    def start(self, case: Case, subject: Subject, tools: Tools, stack: ExitStack) -> Running:
         """As `Suite.start`."""
-        with descriptors(int(case.parameters["connections"]) + _OTHERS):
-            pid, port = stack.enter_context(served(subject.name, case, tools))
+        # Those of a round may come before the server has closed those of the round before.
+        with descriptors(2 * int(case.parameters["connections"]) + _OTHERS):
+            pid, port = stack.enter_context(served(subject.name, case, tools, http=self.http))
         return measured(pid, lambda seconds: self.load(case, tools, port, seconds))
 
     def load(self, case: Case, tools: Tools, where: int | str, seconds: float) -> dict[str, Any]:
@@ -53,7 +59,14 @@ class Served(Suite):
 
 
 def served(
-    name: str, case: Case, tools: Tools, path: str | None = None, limit: float | None = None
+    name: str,
+    case: Case,
+    tools: Tools,
+    path: str | None = None,
+    limit: float | None = None,
+    *,
+    http: bool = False,
+    datagrams: bool = False,
 ) -> AbstractContextManager[tuple[int, int]]:
     """Run one of the servers, as `process.serving`.
 
@@ -63,12 +76,14 @@ def served(
         tools: have the server in C.
         path: of the Unix socket that it listens on; None for TCP.
         limit: timeout around each receive, in seconds.
+        http: whether it answers requests, and is no echo.
+        datagrams: it serves those, on a UDP port.
 
     Raises:
         Missing: it cannot be built here.
     """
     receive = str(_LARGE if int(case.parameters.get("size", 1)) > _SMALL else _SMALL)
-    where = [] if path is None else [path]
+    where = ["udp"] if datagrams else [] if path is None else [path]
     if name == C:
         program = tools.load.program("server")
         if program is None:
@@ -79,24 +94,33 @@ def served(
         options += ["--path", path]
     if limit is not None:
         options += ["--limit", str(limit)]
+    if http:
+        options.append("--http")
+    if datagrams:
+        options.append("--datagrams")
     return server("servers", name, *options)
 
 
 def measured(
-    pid: int, load: Callable[[float], dict[str, Any]], bytes_per_item: float | None = None
-) -> Callable[[float], Measurement]:
-    """Return what loads a server for so many seconds, and measures it.
+    pid: int,
+    load: Callable[[float], dict[str, Any]],
+    bytes_per_item: float | None = None,
+    *,
+    datagrams: bool = False,
+) -> Running:
+    """Return a server that is up, and measured under a load.
 
     Args:
         pid: its process.
         load: loads it for so many seconds, and returns what the load says.
         bytes_per_item: as in a `Measurement`.
+        datagrams: some of which may be lost.
     """
 
     def measure(seconds: float) -> Measurement:
-        before = cpu_seconds(pid)
+        before = usage(pid)
         result = load(seconds)
-        after = cpu_seconds(pid)
+        after = usage(pid)
         made = Measurement(
             result["operations"],
             result["seconds"],
@@ -104,9 +128,10 @@ def measured(
             p99_us=result["p99_us"],
             peak_rss=peak_memory(pid),
             bytes_per_item=bytes_per_item,
+            lost=result["lost"] if datagrams else None,
         )
         if before and after:
-            made.user_s, made.system_s = after[0] - before[0], after[1] - before[1]
+            made.cpu_s, made.user_s, made.system_s = after.since(before)
         return made
 
-    return measure
+    return Running(measure, pid)

@@ -10,11 +10,10 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from ..process import Worker
-from ..suite import Case, Measurement, Missing, Subject, Suite
+from ..suite import Case, Missing, Running, Subject, Suite
 from .loops import measuring
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextlib import ExitStack
 
     from ..suite import Tools
@@ -85,9 +84,7 @@ class Threads(Suite):
         """As `Suite.subjects`."""
         return [Subject(_WITH, "reactor"), Subject(_WITHOUT, "reactor")]
 
-    def start(
-        self, case: Case, subject: Subject, tools: Tools, stack: ExitStack
-    ) -> Callable[[float], Measurement]:
+    def start(self, case: Case, subject: Subject, tools: Tools, stack: ExitStack) -> Running:
         """As `Suite.start`."""
         interpreter = with_gil() if subject.name == _WITH else without_gil()
         worker = stack.enter_context(

@@ -57,12 +57,18 @@ class World(abc.ABC):
     # -- Sockets; all are blocking
 
     @abc.abstractmethod
-    def socket(self, family: int = socket.AF_INET, *, fileno: int | None = None) -> Socket:
-        """Open a stream socket, or take the descriptor number of one over."""
+    def socketpair(self, kind: int = socket.SOCK_STREAM) -> tuple[Socket, Socket]:
+        """Return two connected Unix sockets."""
 
     @abc.abstractmethod
-    def socketpair(self) -> tuple[Socket, Socket]:
-        """Return two connected Unix stream sockets."""
+    def socket(
+        self,
+        family: int = socket.AF_INET,
+        kind: int = socket.SOCK_STREAM,
+        *,
+        fileno: int | None = None,
+    ) -> Socket:
+        """Open a socket, or take the descriptor number of one over."""
 
     def create_server(self, backlog: int = 128) -> Socket:
         """As `socket.create_server`, on a free port of 127.0.0.1."""

@@ -71,13 +71,19 @@ class LiveWorld(World):
         """A system of its kind."""
         return lab_system(type(self.plain), table, clock)
 
-    def socket(self, family: int = socket.AF_INET, *, fileno: int | None = None) -> Socket:
-        """As `socket.socket`."""
-        return socket.socket(family, socket.SOCK_STREAM, fileno=fileno)
-
-    def socketpair(self) -> tuple[Socket, Socket]:
+    def socketpair(self, kind: int = socket.SOCK_STREAM) -> tuple[Socket, Socket]:
         """As `socket.socketpair`."""
-        return socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        return socket.socketpair(socket.AF_UNIX, kind)
+
+    def socket(
+        self,
+        family: int = socket.AF_INET,
+        kind: int = socket.SOCK_STREAM,
+        *,
+        fileno: int | None = None,
+    ) -> Socket:
+        """As `socket.socket`."""
+        return socket.socket(family, kind, fileno=fileno)
 
     def path(self) -> str:
         """A path in a private directory."""

@@ -62,13 +62,19 @@ class SimulatedWorld(World):
         """A system of this kernel."""
         return lab_system(SimulatedSystem, table, clock, self.kernel)
 
-    def socket(self, family: int = socket.AF_INET, *, fileno: int | None = None) -> Socket:
-        """A socket of this kernel."""
-        return cast("Socket", SimulatedSocket(self.kernel, family, fileno=fileno))
-
-    def socketpair(self) -> tuple[Socket, Socket]:
+    def socketpair(self, kind: int = socket.SOCK_STREAM) -> tuple[Socket, Socket]:
         """Two sockets of this kernel."""
-        return cast("tuple[Socket, Socket]", socketpair(self.kernel))
+        return cast("tuple[Socket, Socket]", socketpair(self.kernel, kind=kind))
+
+    def socket(
+        self,
+        family: int = socket.AF_INET,
+        kind: int = socket.SOCK_STREAM,
+        *,
+        fileno: int | None = None,
+    ) -> Socket:
+        """A socket of this kernel."""
+        return cast("Socket", SimulatedSocket(self.kernel, family, kind, fileno=fileno))
 
     def path(self) -> str:
         """The same names in every run."""

@@ -179,7 +179,7 @@ def test_what_goes_wrong_in_a_worker_is_one_line():
             return answer
 
     with pytest.raises(BenchError, match=r"^spawn: spawn: trio: ValueError: this and that$"):
-        loops.measuring(Asked(), "spawn: spawn: trio")(0.1)  # type: ignore[arg-type]
+        loops.measuring(Asked(), "spawn: spawn: trio").measure(0.1)  # type: ignore[arg-type]
 
 
 def test_a_suite_leaves_out_who_has_no_such_case(tmp_path):

@@ -75,8 +75,8 @@ def test_both_subjects_measure_or_are_missing():
     for subject in threads.SUITE.subjects(case):
         with contextlib.ExitStack() as stack:
             try:
-                measure = threads.SUITE.start(case, subject, None, stack)  # type: ignore[arg-type]
+                running = threads.SUITE.start(case, subject, None, stack)  # type: ignore[arg-type]
             except Missing:
                 assert subject.name == "reactor (no GIL)"
                 continue
-            assert measure(0.02).operations > 0
+            assert running.measure(0.02).operations > 0

@@ -138,6 +138,17 @@ LATER = {
     "stress": ("everything-at-once",),
     "close": ("dup-keeps-registration",),
     "connect": ("refused-not-success",),
+    "datagram": (
+        "burst",
+        "close",
+        "empty",
+        "no-room",
+        "order",
+        "receive-cancel",
+        "refused",
+        "too-big",
+        "truncation",
+    ),
 }
 
 #: Added to the first families since: without them a mutant survived (see docs/mutants.md).

@@ -112,8 +112,8 @@ def test_clear_lifts_every_rule_and_keeps_the_counts(table):
 
 
 def test_a_call_that_has_no_faults_is_refused(table):
-    with pytest.raises(ValueError, match=r"no faults for 'recvfrom'; there are: accept, connect"):
-        table.add(Rule("recvfrom", [errno.EIO]))
+    with pytest.raises(ValueError, match=r"no faults for 'read'; there are: accept, connect"):
+        table.add(Rule("read", [errno.EIO]))
 
 
 def test_a_failing_real_call_comes_out(table):
@@ -193,6 +193,10 @@ def test_each_call_of_a_socket_goes_through_the_table_and_works(table):
                 assert server.recvmsg_into([bytearray(1), bytearray(1)])[0] == 2
                 client.shutdown(socket.SHUT_WR)
                 assert server.recv(1) == b""
+    with FaultSocket.of(socket.socket(type=socket.SOCK_DGRAM), table) as server:
+        server.bind(("127.0.0.1", 0))
+        assert server.sendto(b"ab", server.getsockname()) == 2
+        assert server.recvfrom(2) == (b"ab", server.getsockname())
     assert table.calls == {
         "accept": 1,
         "connect": 1,
@@ -200,9 +204,11 @@ def test_each_call_of_a_socket_goes_through_the_table_and_works(table):
         "getsockopt": 1,
         "recv": 2,
         "recv_into": 1,
+        "recvfrom": 1,
         "recvmsg_into": 1,
         "send": 1,
         "sendmsg": 1,
+        "sendto": 1,
         "setsockopt": 1,
         "shutdown": 1,
         "wake": 0,
@@ -214,9 +220,11 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "getsockopt": (socket.SOL_SOCKET, socket.SO_TYPE),
     "recv": (1,),
     "recv_into": (bytearray(1),),
+    "recvfrom": (1,),
     "recvmsg_into": ([bytearray(1)],),
     "send": (b"x",),
     "sendmsg": ([b"x"],),
+    "sendto": (b"x", ("127.0.0.1", 9)),
     "setsockopt": (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     "shutdown": (socket.SHUT_WR,),
 }

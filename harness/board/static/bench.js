@@ -113,6 +113,7 @@
       ["System calls", (one) => (one.syscalls ? calls(one) : null), (value) => value.toFixed(2)],
       ["Peak memory", (one) => one.peak_rss, (value) => `${(value / 2 ** 20).toFixed(1)} MiB`],
       ["Memory for each", (one) => one.bytes_per_item, (value) => `${whole(value)} B`],
+      ["Lost", (one) => one.lost ?? null, whole],
     ].filter(([, value]) => rows.some((one) => known(value(one))));
     const missing = shown.subjects.filter((one) => one.missing !== null);
     return [

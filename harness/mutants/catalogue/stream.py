@@ -77,7 +77,7 @@ MUTANTS = (
         "a-connect-to-a-full-unix-listener-waits-for-an-event",
         AREA,
         "connect.unix-eagain: mio#1560, tokio#3879, CPython PR 134688",
-        (Edit("stream.py", "raise _QueueFull from exc", "raise"),),
+        (Edit("stream.py", "raise QueueFullError from exc", "raise"),),
         (scenario("accept.backlog-overflow"),),
     ),
     Mutant(
