@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from . import backends, dump as _dump
 from .errors import ReactorError
 from .scheduler import Scheduler
+from .signals import ABSENT
 from .system import System
 from .task import Task, as_coroutine, running_task
 from .timing import TimedCall
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 
     from .backends.base import Backend
     from .counters import Counters
-    from .scheduler import Call
 
 T = TypeVar("T")
+
+_new = object.__new__
 
 
 class WorkGuard:
@@ -158,7 +160,7 @@ class IoContext:
         scheduler = self.scheduler
         if scheduler.closing:
             raise scheduler.refusal()
-        scheduler.queue.append(bind(function, args))
+        scheduler.queue.append((variables_for(function), function, args))
         if scheduler.signal.asleep:  # after the append: see `SignalState`
             with scheduler.mutex:
                 scheduler.wake()
@@ -182,16 +184,35 @@ class IoContext:
             TypeError: `function` cannot be called.
             ValueError: the deadline is not a number.
         """
-        scheduler = self.scheduler
-        timed = TimedCall(scheduler, deadline, bind(function, args))
-        scheduler.call_at(timed)
-        return timed
+        return self._put_off(deadline, function, args)
 
     def call_later(self, seconds: float, function: Callable[..., object], *args: Any) -> TimedCall:
         """Have ``function(*args)`` called as by `call_at`, `seconds` from now."""
+        return self._put_off(self.scheduler.now() + seconds, function, args)
+
+    def _put_off(
+        self, deadline: float, function: Callable[..., object], args: tuple[Any, ...]
+    ) -> TimedCall:
         scheduler = self.scheduler
-        timed = TimedCall(scheduler, scheduler.now() + seconds, bind(function, args))
-        scheduler.call_at(timed)
+        timed = _new(TimedCall)  # without a constructor, which costs as much as the rest
+        timed.deadline = deadline
+        timed.action = function
+        timed.args = args
+        timed.variables = variables_for(function)
+        timed.scheduler = scheduler
+        mutex = scheduler.mutex
+        mutex.acquire()  # not `with`: see `Task.step`
+        try:
+            if scheduler.closing:
+                raise scheduler.refusal()
+            signal = scheduler.signal
+            if signal.leader is ABSENT:
+                scheduler.timers.put(timed)
+            else:
+                scheduler.arm(timed)
+            signal.work += 1
+        finally:
+            mutex.release()
         return timed
 
     def spawn(
@@ -303,8 +324,8 @@ class IoContext:
         return f"<IoContext {'closed' if self.closed else self.backend.spec}>"
 
 
-def bind(function: Callable[..., object], args: tuple[Any, ...]) -> Call:
-    """Return a call of ``function(*args)`` that is part of no task, in the caller's context variables.
+def variables_for(function: Callable[..., object]) -> Context:
+    """Return the caller's context variables for a call of `function` that is part of no task.
 
     Raises:
         TypeError: `function` cannot be called.
@@ -314,7 +335,7 @@ def bind(function: Callable[..., object], args: tuple[Any, ...]) -> Call:
     variables = copy_context()
     if running_task.get(None) is not None:
         variables.run(_no_task)
-    return variables, function, args
+    return variables
 
 
 def _no_task() -> None:

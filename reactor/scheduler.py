@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from .context import IoContext
     from .descriptor import Descriptor
     from .system import System
-    from .timing import TimedCall
 
 #: No wait is longer than this: poll and epoll take an int of milliseconds (24.8 days), Darwin's
 #: select at most 1e8 s, and OpenBSD's kevent cuts at 24 hours without a word (kqueue(2), BUGS).
@@ -134,8 +133,9 @@ class Scheduler:
 
     def finish_work(self) -> None:
         """Count work as done; who sleeps must look whether that was the last. The mutex is held."""
-        self.signal.finish_work()
-        if self.signal.work == 0:
+        signal = self.signal
+        signal.finish_work()
+        if not signal.work:
             self._wake_everybody()
 
     def wake(self) -> None:
@@ -187,22 +187,6 @@ class Scheduler:
             else:
                 self.interrupt_leader()
         self.timers.put(entry)
-
-    def call_at(self, timed: TimedCall) -> None:
-        """Arm `timed`; it is work until it has been queued or cancelled.
-
-        Raises:
-            ContextClosedError: the context takes no more work.
-        """
-        mutex = self.mutex
-        mutex.acquire()  # not `with`: see `Task.step`
-        try:
-            if self.closing:
-                raise self.refusal()
-            self.arm(timed)
-            self.signal.work += 1
-        finally:
-            mutex.release()
 
     def adopt(self, descriptor: Descriptor) -> None:
         """Own `descriptor` until it is closed."""
@@ -337,7 +321,7 @@ class Scheduler:
                     for descriptor, _ in ready:
                         backend.interest_changed(descriptor)
                 now = 0.0
-                if self.timers.heap:
+                if self.timers.near or self.timers.fresh:
                     now = self.now()
                     for action in self.timers.pop_due(now):
                         self.timers_fired += 1

@@ -152,7 +152,10 @@ class SignalState:
 
     def finish_work(self, count: int = 1) -> None:
         """It ended."""
-        self._lower("work", count, "finish_work")
+        work = self.work - count
+        if work < 0:
+            self._lower("work", count, "finish_work")
+        self.work = work
 
     @property
     def busy(self) -> int:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .context import bind
+from .context import variables_for
 from .errors import Cause, OperationCancelled
 from .local import current_context
 from .operation import Operation
@@ -78,7 +78,7 @@ class Strand:
             ContextClosedError: the context is closed.
             TypeError: `function` cannot be called.
         """
-        variables, _, _ = bind(function, args)
+        variables = variables_for(function)
         call = variables, self._call, (function, args)
         scheduler = self._scheduler
         with scheduler.mutex:

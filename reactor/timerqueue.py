@@ -1,26 +1,44 @@
-"""The timer queue: a heap with lazy deletion, FIFO among equal deadlines.
+"""The timer queue: the next few deadlines sorted, those far away in buckets, deletion lazy.
 
-Why a heap of tuples: `heapq` and tuple comparison run in C, so adding costs O(log n) with a small
-constant and due timers come out in deadline order however late the loop is. The sequence number
-breaks ties, so equal deadlines fire in the order they were made (asyncio and trio do not promise
-that, libuv fixed it in fadfeaf6e). Why lazy deletion: cancelling marks the entry, O(1), which is
-what the usual timer needs, the timeout that never fires. Garbage is bounded: once more than half of
-a heap of some size is cancelled, it is rebuilt, so memory stays proportional to the live timers.
+The usual timer is the timeout that never fires: it is armed far ahead and cancelled soon. So arming is
+to append to a list, and only who asks what comes next, once in a turn of the loop, has what is still
+armed put where it belongs. And a deadline that is not among the next is only appended to the bucket that
+it falls into, which is O(1) but for finding it (`bisect`, in C, over the few places where buckets begin).
+When the next ones have gone, the
+first bucket is sorted, most of which it is already, and laid out again: a few next ones, and buckets
+that grow fourfold with the distance. A timer that lives until it fires is so sorted O(log n) times in C;
+what most of them never pay. (The idea is that of lazy and ladder queues: Tang, Goh and Thng, "Ladder
+queue", ACM TOMACS 15(3), 2005.)
 
-A deadline of infinity never enters the heap. Guarded by the scheduler's mutex.
+Due timers come out in deadline order however late the loop is, equal deadlines in the order they were
+made (asyncio and trio do not promise that, libuv fixed it in fadfeaf6e): sorting is stable, and what is
+added later goes behind what is equal.
+
+Cancelling marks the entry, O(1). Garbage is bounded: once more than half of all entries are cancelled,
+they are thrown out, so memory stays proportional to the live timers. No tuple, number or node goes with
+an entry, which takes a pointer.
+
+A deadline of infinity is only counted. Guarded by the scheduler's mutex.
 """
 
 from __future__ import annotations
 
-import heapq
 import math
+from bisect import bisect_right
+from operator import attrgetter
 from typing import Any
 
 _INFINITY = math.inf
-_push = heapq.heappush
+_deadline_of = attrgetter("deadline")
 
-#: Below this many cancelled entries a rebuild is not worth its while.
+#: Below this many cancelled entries it is not worth their while to throw them out.
 _MIN_GARBAGE = 64
+
+#: At most this many are kept sorted: inserting moves what is behind, 2 KiB at most.
+_NEAR = 256
+
+#: How many times larger a bucket is than the one before.
+_GROWTH = 4
 
 
 class TimerEntry:
@@ -35,25 +53,57 @@ class TimerEntry:
         self.deadline = deadline
         self.action: Any = action
 
+    def take(self) -> Any:
+        """Return what to do, and keep nothing of it."""
+        action, self.action = self.action, None
+        return action
+
 
 class TimerQueue:
-    """Deadlines in seconds of the context's monotonic clock, with actions to run when due."""
+    """Deadlines in seconds of the context's monotonic clock, with actions to run when due.
 
-    __slots__ = ("_garbage", "_infinite", "_sequence", "heap")
+    Attributes:
+        fresh: the latest entries, in the order they were made, which all count as later than others.
+        near: the next entries of the others, in the order they come due; empty only if all are.
+    """
+
+    __slots__ = (
+        "_bound",
+        "_buckets",
+        "_deadlines",
+        "_garbage",
+        "_horizon",
+        "_infinite",
+        "_starts",
+        "fresh",
+        "near",
+    )
 
     def __init__(self) -> None:
-        self.heap: list[tuple[float, int, TimerEntry]] = []
-        self._sequence = 0
+        self.fresh: list[TimerEntry] = []
+        self.near: list[TimerEntry] = []
+        self._deadlines: list[float] = []  # those of `near`
+        # Everything from `_horizon` on is in buckets: of `_starts[i]` up to `_starts[i + 1]`, not
+        # sorted, but equal deadlines in the order they were made.
+        self._buckets: list[list[TimerEntry]] = []
+        self._starts: list[float] = []
+        self._horizon = _INFINITY
         self._garbage = 0
+        self._bound = _MIN_GARBAGE  # as long as garbage is no more, it need not be looked at
         self._infinite = 0
 
     def __len__(self) -> int:
         """Return how many timers are armed."""
-        return len(self.heap) - self._garbage + self._infinite
+        return self.held - self._garbage + self._infinite
+
+    @property
+    def held(self) -> int:
+        """Return how many entries there are, armed and cancelled, but for those without an end."""
+        return len(self.fresh) + len(self.near) + sum(map(len, self._buckets))
 
     @property
     def garbage(self) -> int:
-        """Return how many cancelled entries the heap still holds."""
+        """Return how many cancelled entries are still held."""
         return self._garbage
 
     def add(self, deadline: float, action: Any) -> TimerEntry:
@@ -70,8 +120,7 @@ class TimerQueue:
         """Arm an entry that has been made; raises as `add`."""
         deadline = entry.deadline
         if deadline < _INFINITY:
-            self._sequence = sequence = self._sequence + 1
-            _push(self.heap, (deadline, sequence, entry))
+            self.fresh.append(entry)
         elif deadline == _INFINITY:
             self._infinite += 1
         else:
@@ -82,47 +131,113 @@ class TimerQueue:
         if entry.action is None:
             return False
         entry.action = None
-        if entry.deadline == math.inf:
+        if entry.deadline == _INFINITY:
             self._infinite = max(0, self._infinite - 1)  # 0 after `clear`
             return True
-        self._garbage += 1
-        if self._garbage > _MIN_GARBAGE:
+        self._garbage = garbage = self._garbage + 1
+        if garbage > self._bound:
             self._sweep()
         return True
 
-    def _sweep(self) -> None:
-        """Rebuild the heap if too much of it is cancelled: either more was, or the rest has fired."""
-        if self._garbage > _MIN_GARBAGE and self._garbage * 2 > len(self.heap):
-            self.heap = [item for item in self.heap if item[2].action is not None]
-            heapq.heapify(self.heap)
-            self._garbage = 0
-
     def next_deadline(self) -> float:
         """Return the earliest armed deadline, infinity when there is none."""
-        heap = self.heap
-        while heap:
-            deadline, _, entry = heap[0]
-            if entry.action is not None:
-                return deadline
-            heapq.heappop(heap)
-            self._garbage -= 1
-        return math.inf
+        if self.fresh:
+            self._place()
+        while self.near:
+            gone = 0
+            for entry in self.near:
+                if entry.action is not None:
+                    break
+                gone += 1
+            if gone:
+                self._garbage -= gone
+                self._drop(gone)
+            else:
+                return self._deadlines[0]
+        return _INFINITY
 
     def pop_due(self, now: float) -> list[Any]:
         """Take out what is due at `now`, in deadline order, equal deadlines in FIFO order."""
+        if self.fresh:
+            self._place()
         due: list[Any] = []
-        while self.next_deadline() <= now and self.heap:  # a deadline of infinity never comes
-            entry = heapq.heappop(self.heap)[2]
-            assert entry.action is not None
-            due.append(entry.action)
-            entry.action = None
+        while count := bisect_right(self._deadlines, now):
+            for entry in self.near[:count]:
+                action = entry.take()
+                if action is None:
+                    self._garbage -= 1
+                else:
+                    due.append(action)
+            self._drop(count)
         if due:
             self._sweep()
         return due
 
     def clear(self) -> None:
         """Forget every timer, without running any."""
-        for _, _, entry in self.heap:
-            entry.action = None
-        self.heap.clear()
+        for entries in (self.fresh, self.near, *self._buckets):
+            for entry in entries:
+                entry.take()
         self._garbage = self._infinite = 0
+        self.fresh, self._buckets, self._starts = [], [], []
+        self._lay_out([])
+
+    def _place(self) -> None:
+        """Put the fresh ones that are still armed where they belong."""
+        fresh, self.fresh = self.fresh, []
+        for entry in fresh:
+            if entry.action is None:
+                self._garbage -= 1
+                continue
+            deadline = entry.deadline
+            if deadline < self._horizon:
+                deadlines = self._deadlines
+                at = bisect_right(deadlines, deadline)
+                deadlines.insert(at, deadline)
+                self.near.insert(at, entry)
+                if len(deadlines) > _NEAR:
+                    self._lay_out(self.near)
+            else:
+                self._buckets[bisect_right(self._starts, deadline) - 1].append(entry)
+
+    def _drop(self, count: int) -> None:
+        """Let go of so many of the next ones, and see to it that there are others."""
+        del self.near[:count]
+        del self._deadlines[:count]
+        while not self.near and self._buckets:
+            del self._starts[0]
+            self._lay_out(self._buckets.pop(0))
+
+    def _lay_out(self, entries: list[TimerEntry]) -> None:
+        """Put what is armed of `entries`, all before any bucket, where it belongs; sorts them."""
+        live = [entry for entry in entries if entry.action is not None]
+        self._garbage -= len(entries) - len(live)
+        live.sort(key=_deadline_of)
+        size = _NEAR // 2
+        self.near = live[:size]
+        self._deadlines = [entry.deadline for entry in self.near]
+        start = size
+        buckets = []
+        while start < len(live):
+            size *= _GROWTH
+            buckets.append(live[start : start + size])
+            start += size
+        self._buckets[:0] = buckets
+        self._starts[:0] = [bucket[0].deadline for bucket in buckets]
+        self._horizon = self._starts[0] if self._starts else _INFINITY
+
+    def _sweep(self) -> None:
+        """Throw cancelled entries out if they are too many: either more were, or the rest has fired."""
+        if self._garbage > _MIN_GARBAGE and self._garbage * 2 > self.held:
+            self._place()
+            kept = []
+            for start, bucket in zip(self._starts, self._buckets, strict=True):
+                live = [entry for entry in bucket if entry.action is not None]
+                self._garbage -= len(bucket) - len(live)
+                if live:
+                    kept.append((start, live))
+            self._starts = [start for start, _ in kept]
+            self._buckets = [live for _, live in kept]
+            self._lay_out(self.near)
+            self._drop(0)
+        self._bound = max(_MIN_GARBAGE, self.held // 2)

@@ -14,6 +14,7 @@ from .timerqueue import TimerEntry
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from contextvars import Context
 
     from .context import IoContext
     from .scheduler import Call, Scheduler
@@ -63,15 +64,25 @@ class TimedCall(TimerEntry):
 
     Attributes:
         deadline: when it is due, in seconds on the clock of the context.
-        action: the call as the queue takes it; None once it was queued or cancelled.
+        action: the function; None once the call was queued or cancelled.
+        variables: the context variables to call it in; None from then on.
+        args: and with what.
+        scheduler: whose timer it is.
     """
 
-    __slots__ = ("_scheduler",)
+    __slots__ = ("args", "scheduler", "variables")
 
-    def __init__(self, scheduler: Scheduler, deadline: float, call: Call) -> None:
-        self.deadline = deadline  # without super(): it costs as much as the rest
-        self.action = call
-        self._scheduler = scheduler
+    args: tuple[Any, ...] | None
+    scheduler: Scheduler
+    variables: Context | None
+
+    def take(self) -> Call | None:
+        """Return the call as the queue takes it, and keep nothing of it."""
+        if self.action is None:
+            return None
+        call = self.variables, self.action, self.args
+        self.action = self.variables = self.args = None
+        return call  # type: ignore[return-value]  # all of it is there as long as the action is
 
     def cancel(self) -> bool:
         """Let the call not happen, from any thread; O(1).
@@ -79,12 +90,13 @@ class TimedCall(TimerEntry):
         Returns:
             False when it was due already, and has been queued or made, or was cancelled before.
         """
-        scheduler = self._scheduler
+        scheduler = self.scheduler
         mutex = scheduler.mutex
         mutex.acquire()  # not `with`: see `Task.step`
         try:
             if not scheduler.timers.cancel(self):
                 return False
+            self.variables = self.args = None
             scheduler.finish_work()
             return True
         finally:

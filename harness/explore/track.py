@@ -37,7 +37,7 @@ TRACKED: dict[type, tuple[str, str]] = {
         "tasks descriptors claims retired _inside",
     ),
     SignalState: ("asleep idle leader runners signalled stopped work", ""),
-    TimerQueue: ("_sequence _garbage _infinite", "heap"),
+    TimerQueue: ("_bound _garbage _horizon _infinite", "fresh near _buckets _deadlines _starts"),
     TimerEntry: ("action", ""),
     Descriptor: ("registered closed gone", ""),
     Slot: (

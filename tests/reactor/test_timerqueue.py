@@ -41,13 +41,13 @@ def test_what_is_due_comes_out_in_the_order_of_deadlines(queue):
 
 
 def test_equal_deadlines_come_out_in_the_order_they_were_made(queue):
-    """Also when entries between them are cancelled, and the heap is rebuilt on the way."""
+    """Also when entries between them are cancelled, and thrown out on the way."""
     entries = [queue.add(5.0, lambda: None) for _ in range(1000)]
     kept = [entry.action for number, entry in enumerate(entries) if number % 3 == 0]
     for number, entry in enumerate(entries):
         if number % 3:
             queue.cancel(entry)
-    assert len(queue.heap) < 1000, "no rebuild happened"
+    assert queue.held < 1000, "nothing was thrown out"
     assert queue.pop_due(5.0) == kept
 
 
@@ -67,10 +67,10 @@ def test_the_past_is_due(queue):
 # -- Far, for ever, and not a number
 
 
-def test_infinity_is_armed_but_never_due_and_never_in_the_heap(queue):
+def test_infinity_is_armed_but_never_due_and_never_held(queue):
     entry = queue.add(math.inf, nothing)
     assert len(queue) == 1
-    assert queue.heap == []
+    assert queue.held == 0
     assert queue.next_deadline() == math.inf
     assert queue.pop_due(1e300) == []
     assert queue.cancel(entry)
@@ -114,7 +114,7 @@ def test_clear_forgets_everything_and_later_cancels_find_nothing(queue):
     entries = [queue.add(deadline, nothing) for deadline in (1.0, 2.0, math.inf)]
     queue.cancel(entries[0])
     queue.clear()
-    assert (len(queue), queue.garbage, queue.heap) == (0, 0, [])
+    assert (len(queue), queue.garbage, queue.held) == (0, 0, 0)
     for entry in entries:
         queue.cancel(entry)
         assert (len(queue), queue.garbage) == (0, 0)
@@ -146,6 +146,59 @@ def test_cancel_is_constant_time_on_average(queue):
     assert len(queue) == 0
 
 
+def test_what_is_cancelled_before_anybody_asks_is_never_sorted(queue):
+    """The timeout that never fires costs an append, whatever else is armed."""
+    for n in range(20_000):
+        queue.add(Counted(1000 + n % 997), nothing)
+    assert queue.next_deadline() == 1000
+    Counted.comparisons = 0
+    for _ in range(20_000):
+        queue.cancel(queue.add(Counted(500), nothing))
+    assert Counted.comparisons <= 20_000, "more than one look each whether there is an end"
+
+
+def test_what_is_far_is_compared_with_where_buckets_begin_only(queue):
+    """Twenty buckets at most hold a million, so five comparisons find the right one."""
+    size = 50_000
+    for n in range(size):
+        queue.add(Counted(n), nothing)
+    assert len(queue.pop_due(1000)) == 1001, "what is left is laid out anew"
+    for n in range(1000):
+        queue.add(Counted(size / 2 + n), nothing)
+    Counted.comparisons = 0
+    queue.next_deadline()
+    assert Counted.comparisons <= 1000 * 6
+
+
+def test_buckets_go_with_what_was_in_them(queue):
+    """Each lot before the others, and so in buckets of its own, which it leaves when it is cancelled."""
+    queue.add(Counted(1e9), nothing)
+    for lot in range(1000):
+        entries = [queue.add(Counted(-300 * lot - n), nothing) for n in range(300)]
+        queue.next_deadline()
+        for entry in entries:
+            queue.cancel(entry)
+    queue.add(Counted(2e9), nothing)
+    Counted.comparisons = 0
+    queue.next_deadline()
+    assert Counted.comparisons <= 6
+    assert queue.pop_due(1e9) == [nothing]
+
+
+def test_equal_deadlines_keep_their_order_across_buckets(queue):
+    """More of them than are kept sorted, in several buckets when the last ones come."""
+    actions = []
+    for turn, lot in enumerate((3000, 1, 3000, 300, 5)):
+        for _ in range(300):
+            queue.add(float(turn), nothing)
+        for _ in range(lot):
+            actions.append(lambda: None)
+            queue.add(7.0, actions[-1])
+        assert len(queue.pop_due(float(turn))) == 300
+        assert queue.next_deadline() == 7.0
+    assert queue.pop_due(7.0) == actions
+
+
 def test_garbage_is_bounded_when_timers_are_made_and_cancelled_for_ever(queue):
     """The timeout that never fires, 100,000 times over ten live ones."""
     for n in range(10):
@@ -153,7 +206,7 @@ def test_garbage_is_bounded_when_timers_are_made_and_cancelled_for_ever(queue):
     longest = 0
     for n in range(100_000):
         queue.cancel(queue.add(2e9 + n, nothing))
-        longest = max(longest, len(queue.heap))
+        longest = max(longest, queue.held)
     assert longest <= 10 + _MIN_GARBAGE + 1
     assert len(queue) == 10
 
@@ -198,7 +251,7 @@ class QueueMachine(RuleBasedStateMachine):
     def add(self, deadline):
         self._add(deadline)
 
-    @rule(deadline=DEADLINES, count=st.integers(2, 150))
+    @rule(deadline=DEADLINES, count=st.integers(2, 600))
     def add_many(self, deadline, count):
         for _ in range(count):
             self._add(deadline)

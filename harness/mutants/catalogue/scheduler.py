@@ -24,7 +24,13 @@ MUTANTS = (
         "events-keep-the-timers-waiting",
         AREA,
         "timer.io-flood-starvation: joyent/libuv#657, curio#106",
-        (Edit("scheduler.py", "if self.timers.heap:", "if self.timers.heap and not ready:"),),
+        (
+            Edit(
+                "scheduler.py",
+                "if self.timers.near or self.timers.fresh:",
+                "if (self.timers.near or self.timers.fresh) and not ready:",
+            ),
+        ),
         (scenario("timer.io-flood-starvation"),),
     ),
     Mutant(
@@ -104,8 +110,8 @@ MUTANTS = (
         (
             Edit(
                 "context.py",
-                "scheduler.queue.append(bind(function, args))",
-                "scheduler.queue.appendleft(bind(function, args))",
+                "scheduler.queue.append((variables_for(function), function, args))",
+                "scheduler.queue.appendleft((variables_for(function), function, args))",
             ),
         ),
         (scenario("wake.self-post"), test("reactor/test_scheduler.py")),

@@ -153,7 +153,7 @@ MUTANTS = (
             Edit(
                 "context.py",
                 """
-                scheduler.queue.append(bind(function, args))
+                scheduler.queue.append((variables_for(function), function, args))
                 if scheduler.signal.asleep:  # after the append: see `SignalState`
                     with scheduler.mutex:
                         scheduler.wake()
@@ -162,7 +162,7 @@ MUTANTS = (
                 if scheduler.signal.asleep:
                     with scheduler.mutex:
                         scheduler.wake()
-                scheduler.queue.append(bind(function, args))
+                scheduler.queue.append((variables_for(function), function, args))
                 """,
             ),
         ),
@@ -192,7 +192,7 @@ MUTANTS = (
             Edit(
                 "scheduler.py",
                 """
-                if self.signal.work == 0:
+                if not signal.work:
                     self._wake_everybody()
                 """,
                 "",
