@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.errors import HarnessError, ScenarioUnsupported
+from harness.faults import FaultTable
 from harness.peer import SAFETY, Peer, check_pattern, tiny_buffers
 from harness.provoke import Canary, Crowd, NumberSocket
 from harness.world import LiveWorld, SimulatedWorld, World, check_ground, make_world
@@ -81,6 +82,25 @@ def test_an_echo_between_peers(world):
         assert right.drain(5) == b"hello"
         right.half_close()
         assert left.drain_to_end() == b""
+
+
+def test_datagrams_keep_their_bounds(world):
+    """Of a pair, and of a socket that was opened as one; with faults they still do."""
+    left, right = world.socketpair(socket.SOCK_DGRAM)
+    with left, right:
+        left.send(b"one")
+        left.send(b"two")
+        assert [right.recv(100) for _ in range(2)] == [b"one", b"two"]
+    system = world.system(FaultTable(), None)
+    sock = system.adopt(world.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    with sock, world.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        sock.bind(("127.0.0.1", 0))
+        peer.bind(("127.0.0.1", 0))
+        peer.sendto(b"hello", sock.getsockname())
+        assert world.ready(sock, READABLE, SAFETY)
+        assert sock.recvfrom(100) == (b"hello", peer.getsockname())
+        assert sock.sendto(b"back", peer.getsockname()) == 4
+        assert peer.recv(100) == b"back"
 
 
 def test_ready_waits_for_what_it_is_asked_for(world):
