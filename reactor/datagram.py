@@ -72,7 +72,7 @@ class DatagramSocket(DataSocket):
 
     # -- Receiving
 
-    def receive(self, max_bytes: int, /) -> Awaitable[bytes]:
+    def recv(self, max_bytes: int, /) -> Awaitable[bytes]:
         """Receive one datagram; what is beyond `max_bytes` of it is lost. An empty one is b"".
 
         Raises:
@@ -84,8 +84,8 @@ class DatagramSocket(DataSocket):
             max_bytes = self._bounded(max_bytes)
         return perform(self._read, self._recv, max_bytes)
 
-    def receive_from(self, max_bytes: int, /) -> Awaitable[tuple[bytes, Any]]:
-        """As `receive`, and tells the address of the sender; "" of a Unix socket without a name."""
+    def recvfrom(self, max_bytes: int, /) -> Awaitable[tuple[bytes, Any]]:
+        """As `recv`, and tells the address of the sender; "" of a Unix socket without a name."""
         if not 0 < max_bytes <= self._most:
             max_bytes = self._bounded(max_bytes)
         return perform(self._read, self._recvfrom, max_bytes)
@@ -116,19 +116,19 @@ class DatagramSocket(DataSocket):
             self._check_rested(self._write)
         return perform(self._write, self._send, data)
 
-    def send_to(self, data: Buffer, address: Any, /) -> Awaitable[int]:
+    def sendto(self, data: Buffer, address: Any, /) -> Awaitable[int]:
         """As `send`, to `address`; that of a Unix socket whose queue is full is waited for."""
         if self._unix:
             return self._until_room(self._write, self._send_named, (data, address))
-        return perform(self._write, self._send_to, (data, address))
+        return perform(self._write, self._send_by_address, (data, address))
 
-    def _send_to(self, packet: tuple[Buffer, Any], flags: int) -> int:
+    def _send_by_address(self, packet: tuple[Buffer, Any], flags: int) -> int:
         data, address = packet
         return self._sendto(data, flags, address)
 
     def _send_named(self, packet: tuple[Buffer, Any], flags: int) -> int:
         try:
-            return self._send_to(packet, flags)
+            return self._send_by_address(packet, flags)
         except BlockingIOError as exc:
             # Or one's own buffer is full, which ends as soon.
             raise QueueFullError from exc

@@ -24,11 +24,11 @@ async def empty(lab: Lab) -> None:
     """An empty datagram is received as one, and is neither an end nor the last."""
     for kind in ("udp", "unix"):
         sock, peer = lab.datagram_pair(kind)
-        first = await lab.parked(f"{kind}-first", sock.receive, 100)
+        first = await lab.parked(f"{kind}-first", sock.recv, 100)
         for data in (b"", b"a", b"", b"b"):
             peer.sock.send(data)
         lab.equal((await lab.outcome(first)).get(), b"", "the empty one")
-        got = [await sock.receive(100) for _ in range(3)]
+        got = [await sock.recv(100) for _ in range(3)]
         lab.equal(got, [b"a", b"", b"b"], "what came after it")
         for data in (b"", b"c"):
             lab.equal(await sock.send(data), len(data), "what a send says")
@@ -47,8 +47,8 @@ async def truncation(lab: Lab) -> None:
         sock, peer = lab.datagram_pair(kind)
         peer.send(bytes(100))
         peer.send(b"next")
-        lab.equal(await sock.receive(10), bytes(10), "the part that fits")
-        lab.equal((await sock.receive_from(10))[0], b"next", "the datagram after it")
+        lab.equal(await sock.recv(10), bytes(10), "the part that fits")
+        lab.equal((await sock.recvfrom(10))[0], b"next", "the datagram after it")
 
 
 @scenario(
@@ -60,14 +60,14 @@ async def receive_cancel(lab: Lab) -> None:
     """A parked receive that is cancelled has taken no datagram, and the next has it with its sender."""
     sock = lab.datagram()
     peer = lab.datagram_peer(sock)
-    receive = await lab.parked("receive", sock.receive_from, 100)
+    receive = await lab.parked("receive", sock.recvfrom, 100)
     lab.post(lab.cancel, receive)
     (await lab.outcome(receive)).cancelled("cancel")
     peer.send(b"kept")
-    data, sender = await sock.receive_from(100)
+    data, sender = await sock.recvfrom(100)
     lab.equal(data, b"kept", "what the next receive gets")
     lab.check(sender == peer.sock.getsockname(), "the address is not that of the sender")
-    again = await lab.parked("again", sock.receive_from, 100)
+    again = await lab.parked("again", sock.recvfrom, 100)
     lab.equal(sock.cancel(), 1, "operations that cancelling the socket ended")
     (await lab.outcome(again)).cancelled("cancel")
 
@@ -84,11 +84,11 @@ async def order(lab: Lab) -> None:
     for number in range(_BURST):
         peers[number % 2].send(b"%d" % number)
     for number in range(_BURST):
-        data, sender = await sock.receive_from(100)
+        data, sender = await sock.recvfrom(100)
         lab.equal(data, b"%d" % number, "the next datagram")
         lab.check(sender == peers[number % 2].sock.getsockname(), f"{number} is of another sender")
     for number, peer in enumerate(peers):
-        await sock.send_to(b"back %d" % number, peer.sock.getsockname())
+        await sock.sendto(b"back %d" % number, peer.sock.getsockname())
     for number, peer in enumerate(peers):
         lab.equal(peer.receive(), b"back %d" % number, "what a sender gets back")
 
@@ -102,14 +102,14 @@ async def burst(lab: Lab) -> None:
     """Of several datagrams that one event stands for each is received, again and again."""
     sock, peer = lab.datagram_pair()
     for count in (_BURST, 1, 3):
-        first = await lab.parked(f"first-of-{count}", sock.receive, 1000)
+        first = await lab.parked(f"first-of-{count}", sock.recv, 1000)
         for number in range(count):
             peer.send(b"%d" % number)
         lab.equal((await lab.outcome(first)).get(), b"0", "the first")
         for number in range(1, count):
-            got = (await lab.result_of(f"{number}-of-{count}", sock.receive, 1000)).get()
+            got = (await lab.result_of(f"{number}-of-{count}", sock.recv, 1000)).get()
             lab.equal(got, b"%d" % number, "the next")
-    rest = await lab.parked("rest", sock.receive, 1000)
+    rest = await lab.parked("rest", sock.recv, 1000)
     await lab.check_no_spin()
     lab.still_parked(rest)
 
@@ -128,13 +128,13 @@ async def refused(lab: Lab) -> None:
     sock = lab.datagram()
     address = lab.unheard_address()
     await sock.connect(address)
-    receive = await lab.parked("receive", sock.receive, 100)
+    receive = await lab.parked("receive", sock.recv, 100)
     lab.equal(await sock.send(b"anybody?"), 8, "what the first send says")
     await lab.settle()
     if receive.done:
         (await lab.outcome(receive)).failed(ConnectionRefusedError)
         lab.permit("receive")
-        receive = await lab.parked("receive-again", sock.receive, 100)
+        receive = await lab.parked("receive-again", sock.recv, 100)
     else:
         second = await lab.result_of("second", sock.send, b"anybody?")
         second.failed(ConnectionRefusedError)
@@ -143,9 +143,9 @@ async def refused(lab: Lab) -> None:
     lab.still_parked(receive)
     heard = lab.datagram(address)
     lab.equal(await sock.send(b"and now?"), 8, "what a send says later")
-    data, sender = await heard.receive_from(100)
+    data, sender = await heard.recvfrom(100)
     lab.equal(data, b"and now?", "what arrives later")
-    await heard.send_to(b"here", sender)
+    await heard.sendto(b"here", sender)
     lab.equal((await lab.outcome(receive)).get(), b"here", "what the receive gets")
 
 
@@ -212,7 +212,7 @@ async def no_room(lab: Lab) -> None:
 async def close(lab: Lab) -> None:
     """Closing ends the parked receive; what had arrived unread reaches nobody."""
     sock, peer = lab.datagram_pair()
-    receive = await lab.parked("receive", sock.receive_from, 100)
+    receive = await lab.parked("receive", sock.recvfrom, 100)
     number = sock.fileno()
 
     def both() -> None:
@@ -224,5 +224,5 @@ async def close(lab: Lab) -> None:
     canary = lab.canary(number)
     await lab.settle()
     canary.check()
-    (await lab.result_of("later", sock.receive, 100)).failed(errno.EBADF)
+    (await lab.result_of("later", sock.recv, 100)).failed(errno.EBADF)
     (await lab.result_of("later-send", sock.send, b"x")).failed(errno.EBADF)

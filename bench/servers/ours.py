@@ -29,7 +29,7 @@ def serve_datagrams(settings: Settings, backend: str) -> None:
 
 async def _datagrams(settings: Settings) -> None:
     with reactor.DatagramSocket.from_socket(settings.datagrams()) as sock:
-        await datagrams(sock.receive_from, sock.send_to, settings.receive)
+        await datagrams(sock.recvfrom, sock.sendto, settings.receive)
 
 
 async def _main(settings: Settings) -> None:

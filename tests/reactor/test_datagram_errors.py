@@ -43,12 +43,12 @@ def test_a_refused_datagram_is_told_once(where):
     async def main():
         address = nobody()
         with await connect_udp(*address) as sock:
-            receive = await parked(sock, READ, sock.receive, 100)
+            receive = await parked(sock, READ, sock.recv, 100)
             assert await sock.send(b"anybody?") == 8
             told = await receive
             assert isinstance(told, ConnectionRefusedError)
             assert vars(told)["transferred"] == 0
-            receive = await parked(sock, READ, sock.receive, 100)
+            receive = await parked(sock, READ, sock.recv, 100)
             await turns(10)
             assert not receive.done
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as late:
@@ -66,8 +66,8 @@ def test_a_refused_datagram_is_told_once(where):
 def test_one_that_is_not_connected_is_told_of_no_refusal(where):
     async def main():
         with bind_udp() as sock, asking(sock) as peer:
-            await sock.send_to(b"anybody?", nobody())
-            receive = await parked(sock, READ, sock.receive, 100)
+            await sock.sendto(b"anybody?", nobody())
+            receive = await parked(sock, READ, sock.recv, 100)
             peer.send(b"here")
             assert await receive == b"here"
 
@@ -79,7 +79,7 @@ def test_too_much_for_a_datagram(where):
     async def main():
         sock, peer = wired("udp")
         with sock, peer:
-            for send, args in ((sock.send, ()), (sock.send_to, (peer.getsockname(),))):
+            for send, args in ((sock.send, ()), (sock.sendto, (peer.getsockname(),))):
                 with pytest.raises(OSError) as caught:
                     await send(bytes(1 << 16), *args)
                 assert caught.value.errno == errno.EMSGSIZE
@@ -112,7 +112,7 @@ def test_an_error_is_that_of_the_operation(where, code):
     async def main():
         sock, peer = wired("udp")
         with sock, peer:
-            for send, args in ((sock.send, ()), (sock.send_to, (peer.getsockname(),))):
+            for send, args in ((sock.send, ()), (sock.sendto, (peer.getsockname(),))):
                 with pytest.raises(OSError) as caught:
                     await send(b"x", *args)
                 assert caught.value.errno == code
@@ -127,7 +127,7 @@ def test_a_send_to_a_stream_socket_is_of_the_wrong_type(where, path):
     async def main():
         with reactor.listen_unix(path), DatagramSocket(socket.AF_UNIX) as sock:
             with pytest.raises(OSError) as caught:
-                await sock.send_to(b"x", path)
+                await sock.sendto(b"x", path)
             # POSIX says EPROTOTYPE; the BSDs see a socket that refuses.
             assert caught.value.errno in {errno.EPROTOTYPE, errno.ECONNREFUSED}
             assert not isinstance(caught.value, BrokenPipeError)
@@ -146,7 +146,7 @@ def test_a_connected_socket_talks_with_one_alone(where):
             assert sock.getpeername() == peer.getsockname()
             other.send(b"not for you")
             peer.send(b"for you")
-            assert await sock.receive(100) == b"for you"
+            assert await sock.recv(100) == b"for you"
             assert await sock.send(b"back") == 4
             assert peer.recv(100) == b"back"
 
@@ -180,8 +180,8 @@ def test_pairs(where):
             assert left.family == socket.AF_UNIX
             assert await left.send(b"there") == 5
             assert await left.send(b"") == 0
-            assert await right.receive_from(100) == (b"there", "")
-            assert await right.receive_from(100) == (b"", "")
+            assert await right.recvfrom(100) == (b"there", "")
+            assert await right.recvfrom(100) == (b"", "")
 
     where.run(main)
 
@@ -200,7 +200,7 @@ def test_connecting_by_host(where, host):
                 if host == "localhost" and sock.family != socket.AF_INET:
                     pytest.skip("localhost is ::1 here")
                 assert await sock.send(b"hello") == 5
-                assert await bound.receive_from(100) == (b"hello", sock.getsockname())
+                assert await bound.recvfrom(100) == (b"hello", sock.getsockname())
 
     where.run(main)
 
@@ -273,7 +273,7 @@ def test_a_flood_leaves_others_their_turn(where):
 
             async def receive():
                 for _ in range(100):
-                    await sock.receive(10)
+                    await sock.recv(10)
                     steps.append("receive")
 
             async def other():
@@ -299,7 +299,7 @@ def test_a_receive_that_finds_something_makes_one_call():
                 peer.send(b"x")
             before = reactor.current_context().counters().waits
             for _ in range(20):
-                await sock.receive(10)
+                await sock.recv(10)
             assert reactor.current_context().counters().waits == before
 
     reactor.run(main)
