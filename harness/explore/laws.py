@@ -79,6 +79,17 @@ RACES = (
     Race("failing waker, post", 2, ("waker-fails-once",)),
     Race("timer firing, its cancel", 7, ("timer-cancel-vs-fire",)),
     Race(
+        "deadline moved, its block entered or left",
+        7,
+        ("reschedule-vs-enter", "reschedule-vs-leave", "alarm-vs-next-timeout"),
+    ),
+    Race("deadline, readiness and the next block", 7, ("ring-vs-next-timeout",)),
+    Race(
+        "cancel of a block, entering and leaving",
+        4,
+        ("cancel-outside-vs-leave", "cancel-vs-leave"),
+    ),
+    Race(
         "turn of a task, cancel",
         4,
         ("cancel-vs-yield", "cancel-vs-deferred-receive", "scope-cancel-vs-resume"),
