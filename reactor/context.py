@@ -228,10 +228,11 @@ class IoContext:
             ContextClosedError: the context is closed.
             TypeError: `function` is not an async function.
         """
-        self.scheduler.check_open()
-        coro = as_coroutine(function, args)
-        task: Task[T] = Task(self.scheduler, coro, name or function)
-        self.scheduler.start(task)
+        scheduler = self.scheduler
+        if scheduler.closing:
+            raise scheduler.refusal()
+        task: Task[T] = Task(scheduler, as_coroutine(function, args), name or function)
+        scheduler.start(task)
         return task
 
     def executor(self) -> ThreadPoolExecutor:

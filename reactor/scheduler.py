@@ -134,8 +134,10 @@ class Scheduler:
     def finish_work(self) -> None:
         """Count work as done; who sleeps must look whether that was the last. The mutex is held."""
         signal = self.signal
-        signal.finish_work()
-        if not signal.work:
+        if signal.work > 1:
+            signal.work -= 1
+        else:
+            signal.finish_work()
             self._wake_everybody()
 
     def wake(self) -> None:

@@ -83,10 +83,8 @@ class Task(Generic[T]):
         self.scheduler = scheduler
         self._named = named  # its name, or the function that it is named after
         self._coro = coro
-        context = copy_context()
-        self._run: Any = context.run
-        self._send = coro.send
-        context.run(running_task.set, self)
+        self._run: Any = copy_context().run
+        self._send: Any = None  # before the first step
         # The operation that the task is suspended in, None while it runs or before it starts.
         self.operation: Operation | None = None
         self.credit = BUDGET
@@ -211,9 +209,10 @@ class Task(Generic[T]):
             self.credit = 0
         refusals = 0
         run = self._run
+        send = self._send or self._begin
         while True:
             try:
-                op = run(self._send, None) if error is None else run(self._coro.throw, error)
+                op = run(send, None) if error is None else run(self._coro.throw, error)
             except StopIteration as stop:
                 self._finish(stop.value, None)
                 return
@@ -268,6 +267,12 @@ class Task(Generic[T]):
             finally:
                 mutex.release()
 
+    def _begin(self, value: None) -> Any:
+        """Run the first step: in the context of the task, which is to know it."""
+        running_task.set(self)
+        self._send = send = self._coro.send
+        return send(value)
+
     def _take_back(self, op: IoOperation, credit: int) -> bool:
         """Claim `op`, which this task has just parked; False when somebody else has claimed it.
 
@@ -284,6 +289,8 @@ class Task(Generic[T]):
 
     def _finish(self, result: T | None, error: BaseException | None) -> None:
         scheduler = self.scheduler
+        # The context knows the task: with the circle broken, both go as soon as nobody wants them.
+        self._run = self._send = None
         self._result = result
         self._error = error
         on_done = self._on_done

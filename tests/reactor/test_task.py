@@ -38,6 +38,10 @@ async def value(given):
     return given
 
 
+async def at_once(given):
+    return given
+
+
 async def failing(message="it failed"):
     await reactor.sleep(0)
     raise LookupError(message)
@@ -540,6 +544,18 @@ def test_a_task_is_named_after_its_function_or_as_one_likes(context):
     assert repr(context.spawn(value, 1, name="x")) == "<Task x running>"
     context.run()
     assert repr(task).endswith(" done>")
+
+
+def test_a_task_that_is_done_goes_without_the_collector(context):
+    """Its context variables know it, and it knows them: a circle, which its end breaks."""
+    gone = [weakref.ref(context.spawn(function, 1)) for function in (value, at_once)]
+    gc.collect()
+    gc.disable()
+    try:
+        context.run()
+        assert [ref() for ref in gone] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_a_task_that_is_done_is_forgotten(context):
