@@ -133,7 +133,7 @@ class Acceptor(SocketBase):
         finally:
             if turn is None or turn.cause is Cause.READY:  # else the turn is another's
                 gate.leave()
-        stream = StreamSocket.from_socket(connection, self._context)
+        stream = StreamSocket._of(connection, self._family, self._context)
         stream.peer_address = address
         return stream
 
@@ -151,7 +151,7 @@ class Acceptor(SocketBase):
                     raise
                 last = exc
             else:
-                if self.family == getattr(socket, "AF_UNIX", None):
+                if self._unix:
                     return connection, display_address(address)
                 return connection, address or None
         assert last is not None

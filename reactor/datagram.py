@@ -34,7 +34,6 @@ class DatagramSocket(DataSocket):
 
     def _attach(self, sock: socket.socket | None, family: int, context: IoContext | None) -> None:
         super()._attach(sock, family, context)
-        self._unix = self._sock.family == getattr(socket, "AF_UNIX", None)
         # No UDP datagram is larger than MAX_RECV; a Unix one may be.
         self._most = sys.maxsize if self._unix else MAX_RECV
         self._sendto = self._sock.sendto

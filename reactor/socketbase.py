@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 #: bytes (mio 456cad2e), and CPython maps either to a str or bytes.
 _UNNAMED = ("", b"", None)
 
+#: The family of Unix sockets, None where there are none.
+AF_UNIX: int | None = getattr(socket, "AF_UNIX", None)
+
 #: Pause before a call to a Unix socket with a full queue is tried again. Linux answers EAGAIN and has
 #: nothing to wait for (connect(2), unix(7)): it is the other socket that is full, and not one's own.
 UNIX_RETRY = 0.005
@@ -48,6 +51,9 @@ class SocketBase:
         self._context = context or current_context()
         system = self._context.system
         self._system = system
+        # Kept, since `socket.family` makes a member of an enumeration each time.
+        self._family = family
+        self._unix = family == AF_UNIX
         self._sock = system.socket(family, self._type) if sock is None else sock
         try:
             self._descriptor = Descriptor(self._context.scheduler, self._sock, self.kind)
@@ -203,18 +209,23 @@ class DataSocket(SocketBase):
     @classmethod
     def from_socket(cls, sock: socket.socket, context: IoContext | None = None) -> Self:
         """Take over a stdlib socket of the same type, connected or not."""
+        context = context or current_context()
+        return cls._of(context.system.adopt(sock), sock.family, context)
+
+    @classmethod
+    def _of(cls, sock: socket.socket, family: int, context: IoContext) -> Self:
+        """As `from_socket`, of a socket that `System` has made, so that it is as it should be."""
         self = cls.__new__(cls)
-        system = (context or current_context()).system
-        self._attach(system.adopt(sock), sock.family, context)
+        self._attach(sock, family, context)
         return self
 
     @classmethod
     def pair(cls, context: IoContext | None = None) -> tuple[Self, Self]:
         """Return two Unix sockets that are connected with each other."""
-        system = (context or current_context()).system
-        left, right = system.socketpair(socket.AF_UNIX, cls._type)
+        context = context or current_context()
+        left, right = context.system.socketpair(socket.AF_UNIX, cls._type)
         try:
-            return cls.from_socket(left, context), cls.from_socket(right, context)
+            return cls._of(left, left.family, context), cls._of(right, right.family, context)
         except BaseException:
             left.close()
             right.close()

@@ -64,7 +64,7 @@ class StreamSocket(DataSocket):
 
     def _attach(self, sock: socket.socket | None, family: int, context: IoContext | None) -> None:
         super()._attach(sock, family, context)
-        if hasattr(socket, "AF_UNIX") and self._sock.family == socket.AF_UNIX:
+        if self._unix:
             self._read.exact = False  # see `Slot.exact`
 
     # -- Receiving

@@ -272,10 +272,10 @@ MUTANTS = (
             Edit(
                 "scheduler.py",
                 """
-                if not signal.work:
-                    self._wake_everybody()
+                signal.finish_work()
+                self._wake_everybody()
                 """,
-                "",
+                "signal.finish_work()",
             ),
         ),
         (program("guards-released-together"),),
