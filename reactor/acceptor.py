@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import socket
 from typing import TYPE_CHECKING, Any
 
 from .dispatch import perform
@@ -15,6 +14,7 @@ from .stream import StreamSocket
 from .sync import Gate
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import AsyncIterator
 
     from .context import IoContext
