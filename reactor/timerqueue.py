@@ -177,7 +177,7 @@ class TimerQueue:
                     break
                 gone += 1
             if gone:
-                self._garbage -= gone
+                self._forget(gone)
                 self._drop(gone)
             else:
                 return self._deadlines[0]
@@ -188,16 +188,18 @@ class TimerQueue:
         if self.fresh:
             self._place()
         due: list[Any] = []
+        gone = 0
         while count := bisect_right(self._deadlines, now):
             if self._move(count):
                 continue
             for entry in self.near[:count]:
                 action = entry.take()
                 if action is None:
-                    self._garbage -= 1
+                    gone += 1
                 else:
                     due.append(action)
             self._drop(count)
+        self._forget(gone)
         if due:
             self._sweep()
         return due
@@ -241,9 +243,10 @@ class TimerQueue:
     def _place(self) -> None:
         """Put the fresh ones that are still armed where they belong."""
         fresh, self.fresh = self.fresh, []
+        gone = 0
         for entry in fresh:
             if entry.action is None:
-                self._garbage -= 1
+                gone += 1
                 continue
             deadline = entry.deadline
             if deadline < self._horizon:
@@ -255,6 +258,13 @@ class TimerQueue:
                     self._lay_out(self.near)
             else:
                 self._buckets[bisect_right(self._starts, deadline) - 1].append(entry)
+        self._forget(gone)
+
+    def _forget(self, gone: int) -> None:
+        """So many cancelled entries are not held any more."""
+        self._garbage -= gone
+        # What is held is less now, of which half may be garbage.
+        self._bound = max(_MIN_GARBAGE, self._bound - gone)
 
     def _drop(self, count: int) -> None:
         """Let go of so many of the next ones, and see to it that there are others."""
@@ -267,7 +277,7 @@ class TimerQueue:
     def _lay_out(self, entries: list[TimerEntry]) -> None:
         """Put what is armed of `entries`, all before any bucket, where it belongs; sorts them."""
         live = [entry for entry in entries if entry.action is not None]
-        self._garbage -= len(entries) - len(live)
+        self._forget(len(entries) - len(live))
         live.sort(key=_deadline_of)
         size = _NEAR // 2
         self.near = live[:size]

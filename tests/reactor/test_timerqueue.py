@@ -211,6 +211,19 @@ def test_garbage_is_bounded_when_timers_are_made_and_cancelled_for_ever(queue):
     assert len(queue) == 10
 
 
+def test_garbage_is_bounded_when_some_of_it_went_by_itself(queue):
+    """As what was cancelled in front does when somebody asks what is next."""
+    entries = [queue.add(deadline, nothing) for deadline in (2.0,) * 76 + (1.0,) * 55]
+    assert queue.next_deadline() == 1.0
+    for entry in entries[66:]:
+        queue.cancel(entry)
+    assert queue.next_deadline() == 2.0
+    assert queue.garbage == 10
+    for entry in entries[11:66]:
+        queue.cancel(entry)
+    assert bounded(queue), f"{queue.garbage} cancelled entries for {len(queue)} timers"
+
+
 def test_garbage_is_bounded_when_the_live_ones_have_fired(queue):
     """What hides behind one late timer is swept when its neighbours are gone."""
     live = [queue.add(float(n), nothing) for n in range(1000)]
