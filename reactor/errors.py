@@ -21,6 +21,10 @@ class Cause(enum.Enum):
     DEADLINE = "deadline"
 
 
+#: Looked up once: finding a member of an enumeration costs more than taking a lock.
+READY = Cause.READY
+
+
 class _Portable:
     """Copies and pickles an exception by what it carries.
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Any
 
-from .errors import Cause
+from .errors import READY, Cause
 from .machine import State, wire
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Operation:
 
     def __init__(self) -> None:
         self.state = IDLE
-        self.cause = Cause.READY
+        self.cause = READY
         # A scope around the wait, and not the object waited for, decided how it ends.
         self.scoped = False
         self.task: Task[Any] | None = None
@@ -100,11 +100,11 @@ class Operation:
         """Enter PARKED for `task`; the mutex is held. Always True, for the tail of `park`."""
         self.state = self.state.park
         self.task = task
-        self.cause = Cause.READY
+        self.cause = READY
         task.credit = BUDGET
         return True
 
-    def defer(self, task: Task[Any], cause: Cause = Cause.READY) -> bool:
+    def defer(self, task: Task[Any], cause: Cause = READY) -> bool:
         """Let others go first: `task` goes to the tail of the queue. The mutex is held.
 
         Args:
@@ -115,7 +115,7 @@ class Operation:
         self.task = task
         self.cause = cause
         task.credit = 0 if task.interrupted else BUDGET
-        if cause is not Cause.READY:
+        if cause is not READY:
             self.state = self.state.claim
             task.scheduler.claims[cause] += 1
         task.scheduler.push(task)  # last: another thread may take it from there at once

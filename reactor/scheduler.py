@@ -30,7 +30,7 @@ from .descriptor import deliver
 from .errors import Cause, ContextClosedError, ReactorError
 from .fork import own
 from .local import running
-from .signals import ABSENT, SignalState, Wake
+from .signals import ABSENT, WAKE_FOLLOWER, WAKE_LEADER, SignalState
 from .task import Task
 from .timerqueue import TimerEntry, TimerQueue
 
@@ -143,9 +143,9 @@ class Scheduler:
     def wake(self) -> None:
         """Wake whoever has to take one more item off the queue. The mutex is held."""
         wake = self.signal.wake()
-        if wake is Wake.FOLLOWER:
+        if wake is WAKE_FOLLOWER:
             self._condition.notify()
-        elif wake is Wake.LEADER:
+        elif wake is WAKE_LEADER:
             self._write_waker()
 
     def _write_waker(self) -> None:

@@ -63,6 +63,10 @@ class Wake(enum.Enum):
     LEADER = "leader"  # write to the waker
 
 
+# Looked up once, as `errors.READY`.
+WAKE_NOBODY, WAKE_FOLLOWER, WAKE_LEADER = Wake.NOBODY, Wake.FOLLOWER, Wake.LEADER
+
+
 class SignalState:
     """The record; every field is guarded by the scheduler's mutex.
 
@@ -118,12 +122,12 @@ class SignalState:
         if self.idle > self.signalled:
             self.signalled += 1
             self._tell()
-            return Wake.FOLLOWER
+            return WAKE_FOLLOWER
         if self.leader is WAITING:
             self.leader = WAITING.interrupt
             self._tell()
-            return Wake.LEADER
-        return Wake.NOBODY
+            return WAKE_LEADER
+        return WAKE_NOBODY
 
     def interrupt(self) -> bool:
         """Decide whether the leader must be woken, whatever the followers do."""

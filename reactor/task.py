@@ -13,7 +13,7 @@ from types import CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .descriptor import IoOperation
-from .errors import Cause, OperationCancelled, ReactorError
+from .errors import READY, Cause, OperationCancelled, ReactorError
 from .local import running_task
 from .operation import BUDGET, CLAIMED, IDLE, PARKED, Operation, Yield
 from .scope import CancelScope, cancel_what_is_due
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from .timerqueue import MovableEntry
 
 T = TypeVar("T")
-
-READY = Cause.READY
 
 # The moves of the hot path, looked up in the table once.
 _PARK = IDLE.park

@@ -6,7 +6,7 @@ import math
 import types
 from typing import TYPE_CHECKING, Any
 
-from .errors import Cause, OperationCancelled
+from .errors import READY, Cause, OperationCancelled
 from .local import current_context, current_task
 from .operation import Operation, Yield
 from .timerqueue import TimerEntry
@@ -43,7 +43,7 @@ class TimerWait(Operation):
 
     def _expire(self) -> None:
         self._entry = None
-        self.claim(Cause.READY)
+        self.claim(READY)
 
     def vacate(self) -> None:
         """Disarm the timer, when it was not the timer that ended the wait."""
@@ -164,7 +164,7 @@ class Timer:
             with self._scheduler.mutex:
                 self._waits.pop(op, None)
         # From here on it has been told; `end` may have come between its resumption and that.
-        if op.cause is not Cause.READY:
+        if op.cause is not READY:
             raise OperationCancelled(op.cause)
 
     def cancel(self) -> int:

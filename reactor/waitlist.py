@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 from typing import TYPE_CHECKING, Any
 
-from .errors import Cause
+from .errors import READY, Cause
 from .operation import Operation
 
 if TYPE_CHECKING:
@@ -99,9 +99,9 @@ class WaitList:
         if op is None:
             return False
         op.value = value
-        return op.claim(Cause.READY)
+        return op.claim(READY)
 
-    def wake_all(self, cause: Cause = Cause.READY) -> int:
+    def wake_all(self, cause: Cause = READY) -> int:
         """Claim every member; returns how many. The mutex is held."""
         members = list(self.operations)
         for op in members:

@@ -52,7 +52,7 @@ MUTANTS = (
                 if self.leader is WAITING:
                     self.leader = WAITING.interrupt
                     self._tell()
-                    return Wake.LEADER
+                    return WAKE_LEADER
                 """,
                 "",
             ),
