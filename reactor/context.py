@@ -161,7 +161,13 @@ class IoContext:
         scheduler = self.scheduler
         if scheduler.closing:
             raise scheduler.refusal()
-        scheduler.queue.append((variables_for(function), function, args))
+        # `variables_for`, written out: a call of it would be a tenth of all that a post costs.
+        if not callable(function):
+            raise _not_callable(function)
+        variables = copy_context()
+        if running_task.get(None) is not None:
+            variables.run(_no_task)
+        scheduler.queue.append((variables, function, args))
         if scheduler.signal.asleep:  # after the append: see `SignalState`
             with scheduler.mutex:
                 scheduler.wake()
@@ -333,11 +339,15 @@ def variables_for(function: Callable[..., object]) -> Context:
         TypeError: `function` cannot be called.
     """
     if not callable(function):
-        raise TypeError(f"expected something to call, got {function!r}")
+        raise _not_callable(function)
     variables = copy_context()
     if running_task.get(None) is not None:
         variables.run(_no_task)
     return variables
+
+
+def _not_callable(function: object) -> TypeError:
+    return TypeError(f"expected something to call, got {function!r}")
 
 
 def _no_task() -> None:

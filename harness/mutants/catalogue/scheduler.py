@@ -110,8 +110,8 @@ MUTANTS = (
         (
             Edit(
                 "context.py",
-                "scheduler.queue.append((variables_for(function), function, args))",
-                "scheduler.queue.appendleft((variables_for(function), function, args))",
+                "scheduler.queue.append((variables, function, args))",
+                "scheduler.queue.appendleft((variables, function, args))",
             ),
         ),
         (scenario("wake.self-post"), test("reactor/test_scheduler.py")),

@@ -233,7 +233,7 @@ MUTANTS = (
             Edit(
                 "context.py",
                 """
-                scheduler.queue.append((variables_for(function), function, args))
+                scheduler.queue.append((variables, function, args))
                 if scheduler.signal.asleep:  # after the append: see `SignalState`
                     with scheduler.mutex:
                         scheduler.wake()
@@ -242,7 +242,7 @@ MUTANTS = (
                 if scheduler.signal.asleep:
                     with scheduler.mutex:
                         scheduler.wake()
-                scheduler.queue.append((variables_for(function), function, args))
+                scheduler.queue.append((variables, function, args))
                 """,
             ),
         ),
