@@ -315,8 +315,9 @@ class IoContext:
 
     @property
     def timer_count(self) -> int:
-        """How many timers are armed."""
-        return len(self.scheduler.timers)
+        """How many timers are armed; those for the timeouts of one task are one."""
+        with self.scheduler.mutex:
+            return len(self.scheduler.timers)
 
     def counters(self) -> Counters:
         """Return what has been counted so far."""
