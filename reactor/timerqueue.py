@@ -115,7 +115,7 @@ class TimerQueue:
         """Return how many timers are armed; looks at all of them."""
         return self._infinite + sum(
             entry.action is not None
-            and not (entry.__class__ is MovableEntry and entry.wanted == _INFINITY)
+            and not (isinstance(entry, MovableEntry) and entry.wanted == _INFINITY)
             for entries in (self.fresh, self.near, *self._buckets)
             for entry in entries
         )
@@ -218,7 +218,7 @@ class TimerQueue:
         moved = [
             entry
             for entry in self.near[:count]
-            if entry.__class__ is MovableEntry
+            if isinstance(entry, MovableEntry)
             and entry.wanted > entry.deadline
             and entry.action is not None
         ]
