@@ -10,7 +10,6 @@ from . import backends, dump as _dump
 from .errors import ReactorError
 from .local import running_task
 from .scheduler import Scheduler
-from .signals import ABSENT
 from .system import System
 from .task import Task, as_coroutine
 from .timing import TimedCall
@@ -212,12 +211,8 @@ class IoContext:
         try:
             if scheduler.closing:
                 raise scheduler.refusal()
-            signal = scheduler.signal
-            if signal.leader is ABSENT:
-                scheduler.timers.put(timed)
-            else:
-                scheduler.arm(timed)
-            signal.work += 1
+            scheduler.arm(timed)
+            scheduler.signal.work += 1
         finally:
             mutex.release()
         return timed

@@ -21,26 +21,7 @@ from bench.suite import Case, Measurement, Missing, Running, Subject, Suite
 from harness import jsonfile, schema
 from harness.cli import main
 from reactor import backends
-
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def bench(*args, **env):
-    return subprocess.run(
-        [sys.executable, "-m", "bench", *map(str, args)],
-        cwd=ROOT,
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-
-
-def report(path):
-    data = json.loads(path.read_text())
-    schema.of("reactorlab.bench/2", complete=True)(data)
-    return data
+from tests.bench.running import ROOT, bench, report
 
 
 def cases(data):

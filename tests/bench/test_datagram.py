@@ -3,35 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import socket
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 
-from bench.process import BenchError, Load
-from bench.suite import Missing, Tools
+from bench.process import BenchError
+from bench.suite import Missing
 from bench.suites import datagram
 from bench.suites.served import C, served
-from harness import schema
+from tests.bench.running import ROOT, bench, report
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL, LARGE = datagram.SUITE.cases(full=False)
 SUBJECTS = datagram.SUITE.subjects(SMALL)
-
-
-@pytest.fixture(scope="module")
-def tools(tmp_path_factory):
-    return Tools(Load(tmp_path_factory.mktemp("programs")), 1)
-
-
-@pytest.fixture(params=["cc", "no compiler"])
-def load(request, tmp_path):
-    return Load(tmp_path, request.param)
 
 
 @contextlib.contextmanager
@@ -170,21 +157,13 @@ def test_nobody_at_the_port_ends_the_load(load):
 def test_the_suite_is_measured(tmp_path):
     """From the command to the report, which says how many were lost."""
     chosen = {"reactor-poll", "asyncio-protocol", *([C] if sys.platform == "linux" else [])}
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "bench", "datagram"),
-            *(word for name in sorted(chosen) for word in ("--subject", name)),
-            *("--rounds", "1", "--seconds", "0.05", "--json", str(tmp_path / "bench.json")),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
+    done = bench(
+        "datagram",
+        *(word for name in sorted(chosen) for word in ("--subject", name)),
+        *("--rounds", "1", "--seconds", "0.05", "--json", str(tmp_path / "bench.json")),
     )
     assert done.returncode == 0, done.stderr
-    data = json.loads((tmp_path / "bench.json").read_text())
-    schema.of("reactorlab.bench/2", complete=True)(data)
+    data = report(tmp_path / "bench.json")
     (suite,) = data["suites"]
     assert [case["name"] for case in suite["cases"]] == [SMALL.name, LARGE.name]
     for case in suite["cases"]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import socket
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -16,18 +14,13 @@ import pytest
 
 from bench.process import BenchError, Load, server, serving
 from bench.servers import SERVERS, TIMED
-from bench.suite import Case, Missing, Subject, Tools
+from bench.suite import Case, Missing, Subject
 from bench.suites import SUITES
 from bench.suites.served import C, served
+from tests.bench.running import bench, report
 
-ROOT = Path(__file__).resolve().parents[2]
 LARGE = Case("large", {"size": 1 << 20, "connections": 1})
 NAMES = [*SERVERS, *([C] if sys.platform == "linux" else [])]
-
-
-@pytest.fixture(scope="module")
-def tools(tmp_path_factory):
-    return Tools(Load(tmp_path_factory.mktemp("programs")), 1)
 
 
 def run(stack, name, tools, **more):
@@ -149,21 +142,14 @@ def test_each_suite_of_echoes_is_measured(compiler, tmp_path):
     path = os.environ["PATH"] if compiler is None else str(Path(sys.executable).parent)
     chosen = ("reactor-poll", "reactor-poll-timeout", "asyncio-streams", C)
     there = {name for name in chosen if name != C or sys.platform == "linux"}
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "bench", "echo", "echo-timeout", "pipelined", "unix"),
-            *(word for name in sorted(there) for word in ("--subject", name)),
-            *("--rounds", "1", "--seconds", "0.05", "--json", str(tmp_path / "bench.json")),
-        ],
-        cwd=ROOT,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
+    done = bench(
+        *("echo", "echo-timeout", "pipelined", "unix"),
+        *(word for name in sorted(there) for word in ("--subject", name)),
+        *("--rounds", "1", "--seconds", "0.05", "--json", str(tmp_path / "bench.json")),
+        PATH=path,
     )
     assert done.returncode == 0, done.stderr
-    suites = json.loads((tmp_path / "bench.json").read_text())["suites"]
+    suites = report(tmp_path / "bench.json")["suites"]
     assert [suite["name"] for suite in suites] == ["echo", "echo-timeout", "pipelined", "unix"]
     for suite in suites:
         timed = {"reactor-poll", "reactor-poll-timeout"}

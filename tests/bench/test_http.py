@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import socket
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import pytest
 
-from bench.process import BenchError, Load, server
+from bench.process import BenchError, server
 from bench.servers import SERVERS, with_h11
 from bench.suite import Subject
 from bench.suites import SUITES, http as suite
+from tests.bench.running import bench, report
 
-ROOT = Path(__file__).resolve().parents[2]
 ASK = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
-
-
-@pytest.fixture(params=["cc", "no compiler"])
-def load(request, tmp_path):
-    return Load(tmp_path, request.param)
 
 
 @pytest.fixture
@@ -145,19 +136,12 @@ def test_what_is_no_answer_ends_the_load(part, words, load):
 
 
 def test_the_suite_measures_every_library(tmp_path):
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "bench", "http", "--rounds", "1", "--seconds", "0.05"),
-            *("--json", str(tmp_path / "bench.json")),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
+    done = bench(
+        *("http", "--rounds", "1", "--seconds", "0.05"),
+        *("--json", str(tmp_path / "bench.json")),
     )
     assert done.returncode == 0, done.stderr
-    (found,) = json.loads((tmp_path / "bench.json").read_text())["suites"]
+    (found,) = report(tmp_path / "bench.json")["suites"]
     (case,) = found["cases"]
     assert case["name"] == "keep-alive, 100 connections"
     assert {one["name"] for one in case["subjects"]} == set(SERVERS)

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import resource
 import selectors
 import socket
-import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 
 from bench import bars
-from bench.process import BenchError, Load, descriptors, server
+from bench.process import BenchError, descriptors, server
 from bench.suite import Missing, Subject
 from bench.suites import accept, idle
-from harness import schema
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(params=["cc", "no compiler"])
-def load(request, tmp_path):
-    return Load(tmp_path, request.param)
+from tests.bench.running import bench, report
 
 
 class Served:
@@ -135,21 +125,13 @@ def test_a_load_that_cannot_hold_is_told_in_one_line(load):
 
 def test_suites_measure_every_server(tmp_path):
     """Accept and idle, from the command to the report; what an idle connection takes is in it."""
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "bench", "accept", "idle", "--full", "--case", "at a time"),
-            *("--case", "400 idle", "--rounds", "1", "--seconds", "0.05"),
-            *("--json", str(tmp_path / "bench.json")),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
+    done = bench(
+        *("accept", "idle", "--full", "--case", "at a time"),
+        *("--case", "400 idle", "--rounds", "1", "--seconds", "0.05"),
+        *("--json", str(tmp_path / "bench.json")),
     )
     assert done.returncode == 0, done.stderr
-    data = json.loads((tmp_path / "bench.json").read_text())
-    schema.of("reactorlab.bench/2", complete=True)(data)
+    data = report(tmp_path / "bench.json")
     found = {suite["name"]: suite["cases"] for suite in data["suites"]}
     assert [case["parameters"]["connections"] for case in found["accept"]] == [1, 10]
     (beside,) = found["idle"]

@@ -13,6 +13,13 @@ def clock():
     return FakeClock()
 
 
+@pytest.fixture
+def path(tmp_path, monkeypatch):
+    """A path for a Unix socket, short enough on every system."""
+    monkeypatch.chdir(tmp_path)
+    return "s"
+
+
 @pytest.fixture(params=SPECS)
 def spec(request):
     return request.param

@@ -31,12 +31,6 @@ from reactor.socketbase import display_address
 from tests.reactor.places import arrived, everywhere, parked, start, turns
 
 
-@pytest.fixture
-def path(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return "s"
-
-
 def dial(acceptor):
     """Connect a blocking socket; the kernel completes that before anybody accepts."""
     address = acceptor.getsockname()

@@ -27,13 +27,6 @@ from tests.reactor.datagrams import asking, both, fill, wired
 from tests.reactor.places import arrived, everywhere, outcome, parked, start, turns
 
 
-@pytest.fixture
-def path(tmp_path, monkeypatch):
-    """A path for a Unix socket, short enough on every system."""
-    monkeypatch.chdir(tmp_path)
-    return "s"
-
-
 def counted(function):
     """It, and a list of the arguments of its calls."""
     calls: list[Any] = []

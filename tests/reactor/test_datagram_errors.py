@@ -25,14 +25,6 @@ from reactor.descriptor import READ, WRITE
 from tests.reactor.datagrams import asking, fill, nobody, wired
 from tests.reactor.places import everywhere, parked, turns
 
-
-@pytest.fixture
-def path(tmp_path, monkeypatch):
-    """A path for a Unix socket, short enough on every system."""
-    monkeypatch.chdir(tmp_path)
-    return "s"
-
-
 # -- Errors
 
 

@@ -31,12 +31,6 @@ from tests.reactor.places import everywhere, outcome, start, turns
 
 
 @pytest.fixture
-def path(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return "s"
-
-
-@pytest.fixture
 def unheard():
     """A port on which nobody listens, held by a socket that is bound and no more."""
     with socket.socket() as sock:

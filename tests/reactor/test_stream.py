@@ -54,13 +54,6 @@ from tests.reactor.places import (
 MEGABYTE = 1 << 20
 
 
-@pytest.fixture
-def path(tmp_path, monkeypatch):
-    """A path for a Unix socket, short enough on every system."""
-    monkeypatch.chdir(tmp_path)
-    return "s"
-
-
 class Full:
     """A Unix listener that has no room for another connection."""
 

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 @program()
 def cancel_outside_vs_leave(stage: Stage) -> None:
     """A scope is cancelled while its task leaves, or enters, one inside: the task hears of it."""
-    context = stage.context()
-    sock, _ = stage.socket(context)
+    sock, _ = stage.socket(stage.context())
     outer = reactor.CancelScope()
 
     async def main() -> None:
@@ -30,18 +29,13 @@ def cancel_outside_vs_leave(stage: Stage) -> None:
                 pass
             await stage.say("recv", sock.recv, 10)
 
-    context.spawn(main)
-    stage.run(context)
-    stage.thread("cancel", outer.cancel)
-    stage.check(stage.ended, "recv", "cancelled by cancel")
-    stage.rests(context)
+    _cancelled(stage, main, outer, "cancelled by cancel")
 
 
 @program()
 def cancel_vs_leave(stage: Stage) -> None:
     """A scope is cancelled while its task leaves it: what comes behind it is not cut."""
-    context = stage.context()
-    sock, remote = stage.socket(context)
+    sock, remote = stage.socket(stage.context())
     remote.inbox.append(b"x")
     scope = reactor.CancelScope()
 
@@ -50,11 +44,7 @@ def cancel_vs_leave(stage: Stage) -> None:
             pass
         await stage.say("recv", sock.recv, 10)
 
-    context.spawn(main)
-    stage.run(context)
-    stage.thread("cancel", scope.cancel)
-    stage.check(stage.ended, "recv", "b'x'")
-    stage.rests(context)
+    _cancelled(stage, main, scope, "b'x'")
 
 
 @program()
@@ -132,6 +122,18 @@ def ring_vs_next_timeout(stage: Stage) -> None:
     elsewhere.call_later(1, event.set)
     stage.thread("later", elsewhere.run)
     _cut(stage, main, 6, begun=True)
+
+
+def _cancelled(
+    stage: Stage, main: Callable[[], Awaitable[None]], scope: reactor.CancelScope, said: str
+) -> None:
+    """Run `main` in the first context beside a thread that cancels `scope`; check how "recv" ends."""
+    context = stage.contexts[0]
+    context.spawn(main)
+    stage.run(context)
+    stage.thread("cancel", scope.cancel)
+    stage.check(stage.ended, "recv", said)
+    stage.rests(context)
 
 
 def _moved(stage: Stage) -> tuple[StreamSocket, reactor.timeout_at]:
