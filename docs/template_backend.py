@@ -14,7 +14,7 @@ from reactor.backends.base import Backend
 from reactor.errors import Unsupported
 
 if TYPE_CHECKING:
-    from reactor.descriptor import Descriptor
+    from reactor.descriptor import Descriptor, Slot
     from reactor.wakers import Waker
 
 
@@ -27,8 +27,8 @@ class TemplateBackend(Backend):
 
     #: What a user asks for.
     name = "template"
-    #: True: watches both directions from `add` on and reports changes. False: derive from
-    #: `LevelBackend`, which turns parked operations into calls of `change`.
+    #: True: watches the directions that `add` was given from then on, and reports changes. False:
+    #: derive from `LevelBackend`, which turns parked operations into calls of `change`.
     edge_triggered = True
     #: What can be chosen with ``name+waker`` and ``name+timer``, best first. The last of each must
     #: work everywhere.
@@ -67,17 +67,24 @@ class TemplateBackend(Backend):
     def watch_waker(self, fd: int) -> None:
         """Watch the waker's descriptor `fd` for readability, level-triggered."""
 
-    def add(self, descriptor: Descriptor) -> None:
-        """Start watching `descriptor`, which was not watched before.
+    def add(self, descriptor: Descriptor, directions: int) -> None:
+        """Start watching `descriptor`, or more of it.
 
         What is ready at this moment must be reported too, and to a wait in progress.
 
+        Args:
+            descriptor: one that is not watched yet, or for READ alone: `descriptor.registered`
+                says for what, 0 or READ, until this has returned.
+            directions: READ, or READ and WRITE once an operation has to wait to be writable. All
+                that is to be watched, not only what is new. A level-triggered poller pays no heed
+                to it.
+
         Raises:
-            OSError: the kernel refuses. Then nothing has changed.
+            OSError: the kernel refuses. Then nothing has changed: what was watched before still is.
         """
 
     def remove(self, descriptor: Descriptor) -> None:
-        """Stop watching `descriptor`; its number is closed right after this.
+        """Stop watching `descriptor` for what `descriptor.registered` says; then its number is closed.
 
         That the kernel has forgotten it, because somebody closed the number, is no error.
         """
@@ -85,7 +92,7 @@ class TemplateBackend(Backend):
     def interest_changed(self, descriptor: Descriptor) -> None:
         """`descriptor.interest` may have changed; an edge-triggered poller has no use for it."""
 
-    def wait(self, timeout: float | None) -> list[tuple[Descriptor, int]]:
+    def wait(self, timeout: float | None) -> list[Slot]:
         """Wait until something is ready, the waker was written, or the time is up.
 
         The one call without the mutex; only one thread is ever inside.
@@ -94,8 +101,9 @@ class TemplateBackend(Backend):
             timeout: seconds; 0 does not block, None has no limit. Rounded up, never down.
 
         Returns:
-            Pairs of a descriptor and a mask of READ, WRITE and STICKY ("an end, an error or urgent
-            data is about"). A spurious one is harmless, a missing one a hang; one for a number
+            The slots that are ready: for each descriptor with news `descriptor.slots(events)`, with
+            a mask of READ, WRITE and STICKY ("an end, an error or urgent data is about", of which
+            `slots` takes note). A spurious one is harmless, a missing one a hang; one for a number
             whose owner has changed belongs to nobody (`Descriptor.generation`). The waker is not
             among them: it gets `self.waker.drain()`; nor is the timer: `self.timer_fired()`.
         """

@@ -1,8 +1,9 @@
 """Per-descriptor state, the same for every poller: two slots, each with its readiness and its one operation.
 
 A descriptor is registered with the poller when an operation first parks on it, and stays so until
-it is closed. Edge-triggered pollers then report changes; level-triggered ones are asked for what is
-parked (`Descriptor.interest`), never for more, so unread data does not make them spin.
+it is closed. Edge-triggered pollers then report changes, of writability only if a send has had to wait
+for it; level-triggered ones are asked for what is parked (`Descriptor.interest`), never for more, so
+unread data does not make them spin.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from .errors import Cause, FdSetSizeError
-from .operation import IDLE, PARKED, Operation
+from .errors import READY, Cause, FdSetSizeError
+from .operation import IDLE, NOBODY, PARKED, Operation, OperationState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -102,7 +103,11 @@ class IoOperation(Operation):
     __slots__ = ("late", "slot")
 
     def __init__(self, slot: Slot) -> None:
-        super().__init__()
+        # Not by the base's, as every connection makes two.
+        self.state: OperationState = IDLE
+        self.cause = READY
+        self.scoped = False
+        self.task = NOBODY
         self.slot = slot
         # A cancel that came while there was nothing to claim, because readiness had claimed the
         # operation or its task was in the call: it holds if that does not complete the operation.
@@ -124,9 +129,9 @@ class IoOperation(Operation):
                 return False
             descriptor.scheduler.deferrals += 1
             return self.defer(task)
-        if not descriptor.registered:
+        if not descriptor.registered & slot.direction:
             try:
-                descriptor.register()
+                descriptor.register(slot.direction)
             except BaseException:
                 slot.edges += 1  # nobody will report it: the next operation has to try
                 raise
@@ -182,6 +187,7 @@ class Descriptor:
         generation: never reused, so that a poller's stale event of an earlier owner of the same
             number can be told apart (kqueue carries it in ``udata``).
         kind: for people, such as ``stream`` or ``acceptor``.
+        registered: the directions that the poller knows of; 0 while it is not registered.
     """
 
     __slots__ = (
@@ -204,7 +210,7 @@ class Descriptor:
         self.fd: int = sock.fileno()
         self.kind = kind
         self.generation = next(_generations)
-        self.registered = False
+        self.registered = 0
         self.closed = False
         self.gone = False  # the number has been given back
         self.owner: Any = None  # what `IoContext.close` closes
@@ -226,21 +232,36 @@ class Descriptor:
         word = "receive" if slot.direction == READ else "send"
         return BusyError(f"another {word} is pending on this {self.kind} (fd {self.fd})")
 
-    def register(self) -> None:
-        """Hand the descriptor to the poller; on an error nothing has changed. The mutex is held."""
+    def register(self, direction: int) -> None:
+        """Hand the descriptor to the poller; on an error nothing has changed. The mutex is held.
+
+        An edge-triggered poller watches what it is told to from now on. For a first receive that is
+        READ alone: most sockets never wait to be writable, and would have it reported along with
+        everything that arrives. One that first waits to be writable is connecting as a rule, and
+        receives next: both at once.
+        """
         backend = self.scheduler.backend
         limit = backend.fd_limit
         if limit is not None and self.fd >= limit:
             raise FdSetSizeError(self.fd, limit)
-        backend.register(self)
-        self.registered = True
-        self.read.watched = self.write.watched = backend.edge_triggered
+        directions = READ | (direction if backend.edge_triggered else WRITE)
+        backend.register(self, directions)
+        self.registered = directions
+        if backend.edge_triggered:
+            self.read.watched = True
+            self.write.watched = directions & WRITE != 0
+
+    def slots(self, events: int) -> list[Slot]:
+        """Return the slots that `events` are about, a mask of READ, WRITE and STICKY; the last is noted."""
+        if events & STICKY:
+            self.read.exact = False
+        return [slot for slot in (self.read, self.write) if events & slot.direction]
 
     def nudge(self, events: int) -> None:
         """Have parked operations look for themselves, after something the poller may not report."""
         with self.scheduler.mutex:
             if not self.closed:
-                deliver([(self, events)])
+                deliver(self.slots(events))
                 if self.scheduler.level:
                     self.scheduler.backend.interest_changed(self)
                 self.scheduler.wake()
@@ -269,20 +290,26 @@ class Descriptor:
                 slot.seen = slot.edges  # `perform` must not touch the number again
                 slot.watched = False
                 slot.closed = True
-                # Last: an operation that begins forgets what was said to the one before, and then
-                # looks at `closed`.
-                slot.op.cancel(Cause.CLOSE)
+                # Last: an operation that begins says so, forgets what was said to the one before, and
+                # then looks at `closed`.
+                if slot.calling:
+                    slot.op.cancel(Cause.CLOSE)
+                else:
+                    slot.op.task = NOBODY  # it need not live on for this
             if end is not None:
                 end(Cause.CLOSE)
             if self.registered:
-                self.registered = False
                 self.scheduler.backend.deregister(self)
+                self.registered = 0
                 if self.scheduler.level:
                     # select(2): closing a descriptor that another thread is selecting on is
                     # unspecified, so that thread is called back first.
                     self.scheduler.interrupt_leader()
             self.scheduler.release(self)
-        self.let_go()
+            self.owner = None  # so that it is freed at once, if nobody else has it
+            free = self._leave()
+        if free:
+            self._close_number()
         return True
 
     def let_go(self) -> None:
@@ -300,62 +327,58 @@ class Descriptor:
         ECONNRESET when the peer has reset the connection (libuv 9051126b5).
         """
         with self.scheduler.mutex:
-            slots = self.read, self.write
-            for slot in slots:
-                slot.seen = slot.edges
-            if any(slot.calling and slot.op.state is IDLE for slot in slots):
-                return
-            if self.gone:
-                return
-            self.gone = True
+            free = self._leave()
+        if free:
+            self._close_number()
+
+    def _leave(self) -> bool:
+        """Tell whether the caller is to close the number, and nobody else. The mutex is held."""
+        busy = self.gone
+        for slot in (self.read, self.write):
+            slot.seen = slot.edges
+            if slot.calling and slot.op.state is IDLE:
+                busy = True
+        if busy:
+            return False
+        self.gone = True
+        return True
+
+    def _close_number(self) -> None:
         try:
             self.sock.close()
         except OSError:
             pass
 
 
-def deliver(ready: Sequence[tuple[Descriptor, int]]) -> None:
+def deliver(ready: Sequence[Slot]) -> None:
     """Take in what the poller reported, and claim what waits for it. The mutex is held.
 
-    It is `Operation.claim` without what readiness does not need, written out for both slots: the
-    body runs once per event. The caller sees to it that somebody takes the tasks off the queue and
-    that a level-triggered poller hears of the change.
+    It is `Operation.claim` without what readiness does not need, as the body runs once per event. The
+    caller sees to it that somebody takes the tasks off the queue and that a level-triggered poller
+    hears of the change.
 
     An operation that parks without the mutex says that it is parked and then looks at `edges`; here
     it is the other way round. So one of the two sees the other. (One that is parked already needs no
     edge counted: it is what adding to a number costs that is saved.)
 
     Args:
-        ready: descriptors of one context, each with a mask of READ, WRITE and STICKY.
+        ready: slots of one context that the poller called ready.
     """
     if not ready:
         return
-    claimed: list[Task[Any] | None] = []
+    claimed: list[Task[Any]] = []
     push = claimed.append
-    for descriptor, events in ready:
-        if descriptor.closed:
+    for slot in ready:
+        if slot.closed:
             continue
-        if events & STICKY:
-            descriptor.read.exact = False
-        if events & READ:
-            slot = descriptor.read
-            op = slot.op
-            if op.state is not PARKED:
-                slot.edges += 1
-            if op.state is PARKED:
-                slot.seen = 0
-                op.state = _CLAIM
-                push(op.task)
-        if events & WRITE:
-            slot = descriptor.write
-            op = slot.op
-            if op.state is not PARKED:
-                slot.edges += 1
-            if op.state is PARKED:
-                slot.seen = 0
-                op.state = _CLAIM
-                push(op.task)
+        op = slot.op
+        if op.state is not PARKED:
+            slot.edges += 1
+        if op.state is PARKED:
+            slot.seen = 0
+            op.state = _CLAIM
+            push(op.task)
     if claimed:
-        scheduler = ready[0][0].scheduler
+        scheduler = ready[0].descriptor.scheduler
         scheduler.readied += len(claimed)
         scheduler.queue.extend(claimed)

@@ -65,6 +65,13 @@ wire(TRANSITIONS)
 BUDGET = 32
 
 
+class _Nobody:
+    """Stands for the task of an operation that nobody has waited in yet."""
+
+
+NOBODY: Any = _Nobody()
+
+
 class Operation:
     """Base of everything that a task can wait for.
 
@@ -74,11 +81,12 @@ class Operation:
     __slots__ = ("cause", "scoped", "state", "task")
 
     def __init__(self) -> None:
-        self.state = IDLE
+        self.state: OperationState = IDLE
         self.cause = READY
         # A scope around the wait, and not the object waited for, decided how it ends.
         self.scoped = False
-        self.task: Task[Any] | None = None
+        # Who waits, or waited last.
+        self.task: Task[Any] = NOBODY
 
     def park(self, task: Task[Any]) -> bool:
         """Take the place to wait in; called with the mutex held, after `task` has suspended.
@@ -101,7 +109,7 @@ class Operation:
         self.state = self.state.park
         self.task = task
         self.cause = READY
-        task.credit = BUDGET
+        task.credit = 0
         return True
 
     def defer(self, task: Task[Any], cause: Cause = READY) -> bool:
@@ -114,7 +122,7 @@ class Operation:
         self.state = self.state.defer
         self.task = task
         self.cause = cause
-        task.credit = 0 if task.interrupted else BUDGET
+        task.credit = 0
         if cause is not READY:
             self.state = self.state.claim
             task.scheduler.claims[cause] += 1
@@ -137,7 +145,6 @@ class Operation:
             self.scoped = scoped
             self.vacate()
             task = self.task
-            assert task is not None
             scheduler = task.scheduler
             scheduler.claims[cause] += 1
             scheduler.push(task)
@@ -148,7 +155,6 @@ class Operation:
             self.cause = cause
             self.scoped = scoped
             self.vacate()
-            assert self.task is not None
             self.task.scheduler.claims[cause] += 1
             self.state = DEFERRED.claim
             return True

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
     from .backends.base import Backend
     from .context import IoContext
-    from .descriptor import Descriptor
+    from .descriptor import Descriptor, Slot
+    from .scope import GroupScope
     from .system import System
 
 #: No wait is longer than this: poll and epoll take an int of milliseconds (24.8 days), Darwin's
@@ -98,8 +99,12 @@ class Scheduler:
         if self.signal.asleep:
             self.wake()
 
-    def start(self, task: Task[Any]) -> None:
+    def start(self, task: Task[Any], parent: GroupScope | None = None) -> None:
         """Queue the first step of `task`; it is work until it is done.
+
+        Args:
+            task: it.
+            parent: the scope whose cancel reaches it.
 
         Raises:
             ContextClosedError: the context takes no more work; the coroutine has been closed.
@@ -108,6 +113,8 @@ class Scheduler:
         mutex.acquire()  # not `with`: see `Task.step`
         try:
             if not self.closing:
+                if parent is not None:
+                    task.own_scope().put_below(parent)
                 signal = self.signal
                 signal.work += 1
                 self.tasks[task] = None
@@ -192,17 +199,22 @@ class Scheduler:
 
     def adopt(self, descriptor: Descriptor) -> None:
         """Own `descriptor` until it is closed."""
-        with self.mutex:
-            self.check_open()
+        mutex = self.mutex
+        mutex.acquire()  # not `with`: see `Task.step`
+        try:
+            if self.closing:
+                raise self.refusal()
             self.descriptors[descriptor] = None
+        finally:
+            mutex.release()
 
     def release(self, descriptor: Descriptor) -> None:
         """Forget `descriptor`, but not what it counted. The mutex is held."""
         self.descriptors.pop(descriptor, None)
-        for slot in (descriptor.read, descriptor.write):
-            self.retired[0] += slot.hits
-            self.retired[1] += slot.misses
-            self.retired[2] += slot.partials
+        read, write, retired = descriptor.read, descriptor.write, self.retired
+        retired[0] += read.hits + write.hits
+        retired[1] += read.misses + write.misses
+        retired[2] += read.partials + write.partials
 
     # -- Running
 
@@ -311,7 +323,7 @@ class Scheduler:
             if timeout != 0.0 and self.queue:
                 timeout = 0.0  # from somebody who did not see that this thread is going to wait
             self.waits += 1
-        ready: list[tuple[Descriptor, int]] = []
+        ready: list[Slot] = []
         try:
             ready = backend.wait(timeout)
         finally:
@@ -320,8 +332,8 @@ class Scheduler:
                 queue = self.queue
                 deliver(ready)
                 if self.level:
-                    for descriptor, _ in ready:
-                        backend.interest_changed(descriptor)
+                    for slot in ready:
+                        backend.interest_changed(slot.descriptor)
                 now = 0.0
                 if self.timers.near or self.timers.fresh:
                     now = self.now()
@@ -446,5 +458,5 @@ class Scheduler:
         # Kept, not dropped: the collector would run their cleanup, here and now.
         self._disowned, self.tasks = self.tasks, {}
         for descriptor in self.descriptors:
-            descriptor.registered = False
+            descriptor.registered = 0
         self.context.disown()

@@ -5,8 +5,8 @@ operation started inside it ends at once with `OperationCancelled` and does no I
 was cancelled absorbs the exception. (The model is trio's; an edge-like cancel, delivered once, is
 lost by whoever catches it, see corosio 17fa5e5.)
 
-The tree of scopes (`_children`, and `parent` of one that is entered) and `cancel_called` are guarded by
-the mutex of the scheduler that the owning task runs on.
+The tree of scopes (`GroupScope.roots`, and `parent` of one that is entered) and `cancel_called` are
+guarded by the mutex of the scheduler that the owning task runs on.
 
 A task has one timer for the deadlines of all its scopes, its *alarm*. It is set when a scope is entered,
 unless it is due before that anyway, and stays where it is when the scope is left: the next timeout only
@@ -29,6 +29,7 @@ from .local import current_task, running_task
 from .timerqueue import MovableEntry
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import TracebackType
 
     from .task import Task
@@ -47,23 +48,25 @@ class CancelScope:
 
     Attributes:
         cancel_called: the scope has been cancelled, by `cancel` or by its deadline.
-        cancelled_caught: it has absorbed an `OperationCancelled`.
         parent: the scope around it.
         until: the earliest deadline of its own and those around it in the same task, as far as they
             can still cancel anything.
     """
 
+    # Each costs a store for every timeout: what is rarely there is not set before it is.
     __slots__ = (
-        "_cause",
-        "_children",
+        "_caught",  # True once it has absorbed an `OperationCancelled`
+        "_cause",  # why it was cancelled, from then on
         "_deadline",
+        "_seconds",  # how far the deadline is from where the scope is entered; None if it is known
         "_shield",
         "_task",
         "cancel_called",
-        "cancelled_caught",
         "parent",
-        "until",
+        "until",  # from where it is entered on
     )
+
+    until: float
 
     #: Whether a deadline that has cut the block is told by TimeoutError.
     _raises = False
@@ -72,31 +75,24 @@ class CancelScope:
         if deadline != deadline:  # noqa: PLR0124 - NaN, without a call
             raise ValueError("a deadline must be a number of seconds, not NaN")
         self._deadline = deadline
+        self._seconds: float | None = None
         self._shield = shield
         self._task: Task[Any] | None = None
-        # Only the scopes of whole tasks: of its own task, those inside lead here by `parent`.
-        self._children: dict[CancelScope, None] | None = None
-        self._cause = _CANCEL
         self.parent: CancelScope | None = None
-        self.until = _INFINITY
         self.cancel_called = False
-        self.cancelled_caught = False
 
     @classmethod
     def of_task(cls, task: Task[Any]) -> CancelScope:
         """Make the scope that a whole task runs in."""
         scope = cls()
         scope._task = task
+        scope.until = _INFINITY
         return scope
 
-    def put_below(self, parent: CancelScope) -> None:
-        """Be reached by what cancels `parent`; that of a task which a group spawns. The mutex is held."""
-        self.parent = parent
-        if parent._children is None:
-            parent._children = {}
-        parent._children[self] = None
-        assert self._task is not None
-        self._refresh(self._task)
+    @property
+    def cancelled_caught(self) -> bool:
+        """Whether it has absorbed an `OperationCancelled`."""
+        return getattr(self, "_caught", False)
 
     @property
     def deadline(self) -> float:
@@ -130,6 +126,7 @@ class CancelScope:
         if self._task is None:
             # No mutex is its own yet. Entering says whose it is before it looks whether it is
             # cancelled, and this the other way round, so one of the two sees the other.
+            self._cause = _CANCEL
             self.cancel_called = True
         task = self._task
         if task is not None:
@@ -161,19 +158,21 @@ class CancelScope:
         return Cause.CLOSE
 
     def __enter__(self) -> Self:
-        task = current_task()
-        self._enter(task, task.scheduler.now() if self._deadline != _INFINITY else 0.0)
-        return self
-
-    def _enter(self, task: Task[Any], now: float) -> None:
+        task = running_task.get(None) or current_task()
         if self._task is not None:
             raise ReactorError("a cancel scope can be entered only once")
+        seconds = self._seconds
+        if seconds is not None:
+            now = task.scheduler.now()
+            self._deadline = deadline = now + seconds
+        else:
+            deadline = self._deadline
+            now = task.scheduler.now() if deadline != _INFINITY else 0.0
         outer = task.scope
         if outer is None:
             with task.scheduler.mutex:
                 outer = task.own_scope()
         self.parent = outer
-        deadline = self._deadline
         until = outer.until
         if deadline < until:  # noqa: PLR1730 - a call of min() costs as much as the rest of this
             until = deadline
@@ -193,6 +192,7 @@ class CancelScope:
             or self.cancel_called
         ):
             self._settle(task, now)
+        return self
 
     def _settle(self, task: Task[Any], now: float) -> None:
         with task.scheduler.mutex:
@@ -207,12 +207,10 @@ class CancelScope:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        task = self._task
-        assert task is not None
+        task: Task[Any] = self._task  # type: ignore[assignment]  # it has been entered
         if task.scope is not self:
             raise ReactorError("cancel scopes must be left in the reverse order of entering them")
-        parent = self.parent
-        assert parent is not None
+        parent: CancelScope = self.parent  # type: ignore[assignment]  # as above
         task.scope = parent
         alarm = task.alarm
         if alarm is not None:
@@ -223,29 +221,41 @@ class CancelScope:
         if self._shield or task.interrupted:
             with task.scheduler.mutex:
                 self._refresh(task)
-        outer = task.interrupted
-        absorbed = (
-            self.cancel_called
-            and not outer
-            and isinstance(error, OperationCancelled)
-            and error.scoped
-        )
-        if absorbed:
-            self.cancelled_caught = True
-            if self._raises and self._cause is Cause.DEADLINE:
-                raise TimeoutError("the deadline of the block passed") from error
-        return absorbed
+        if (
+            error is None
+            or not self.cancel_called
+            or task.interrupted
+            or not isinstance(error, OperationCancelled)
+            or not error.scoped
+        ):
+            return False
+        self._caught = True
+        if self._raises and self._cause is Cause.DEADLINE:
+            raise TimeoutError("the deadline of the block passed") from error
+        return True
 
     # -- With the mutex held
 
-    def _detach(self) -> None:
-        if self.parent is not None and self.parent._children is not None:
-            self.parent._children.pop(self, None)
+    def put_below(self, parent: GroupScope) -> None:
+        """Be reached by what cancels `parent`: the scope of a task that a group spawns."""
+        self.parent = parent
+        parent.roots[self] = None
+        assert self._task is not None
+        self._refresh(self._task)
+
+    def detach(self) -> None:
+        """Undo `put_below`."""
+        if isinstance(self.parent, GroupScope):
+            self.parent.roots.pop(self, None)
+
+    def _roots(self) -> Iterable[CancelScope]:
+        """Return the scopes of other tasks that are inside this one."""
+        return ()
 
     def _cancel(self, cause: Cause) -> None:
         if not self.cancel_called:
+            self._cause = cause  # first: the task looks at both without the mutex
             self.cancel_called = True
-            self._cause = cause
             self.interrupt_inside()
 
     def interrupt_inside(self) -> None:
@@ -260,8 +270,7 @@ class CancelScope:
             for inner in reversed(inside):
                 if inner is not scope and inner._shield and not task.scheduler.closing:
                     break
-                if inner._children:
-                    pending.extend(inner._children)
+                pending.extend(inner._roots())
             else:
                 if not inside:
                     continue  # it was left
@@ -281,6 +290,24 @@ class CancelScope:
                 task.credit = 0  # its next operation suspends, and learns it there
             if task.scope is scope:
                 return
+
+
+class GroupScope(CancelScope):
+    """The scope of a task group.
+
+    Attributes:
+        roots: the scopes that the tasks of the group run in.
+    """
+
+    __slots__ = ("roots",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.roots: dict[CancelScope, None] = {}
+
+    def _roots(self) -> Iterable[CancelScope]:
+        """Return them."""
+        return self.roots
 
 
 def set_alarm(task: Task[Any], deadline: float) -> None:
@@ -356,21 +383,6 @@ class timeout_at(CancelScope):  # noqa: N801 - used like a function, as asyncio.
     _raises = True
 
 
-class _Timeout(timeout_at):
-    """What `timeout` returns."""
-
-    __slots__ = ("_seconds",)
-
-    _seconds: float
-
-    def __enter__(self) -> Self:
-        task = running_task.get(None) or current_task()
-        now = task.scheduler.now()
-        self._deadline = now + self._seconds
-        self._enter(task, now)
-        return self
-
-
 _new = object.__new__
 
 
@@ -391,11 +403,10 @@ def timeout(seconds: float | None) -> timeout_at:
     elif seconds != seconds:  # noqa: PLR0124 - NaN, without a call
         raise ValueError("a timeout must be a number of seconds, not NaN")
     # A function, which fills in what `CancelScope` does: making an object by its class, which calls the
-    # constructor and that of the base, costs twice as much.
-    scope = _new(_Timeout)
+    # constructor, costs twice as much.
+    scope = _new(timeout_at)
     scope._seconds = seconds
-    scope._deadline = scope.until = _INFINITY
-    scope._task = scope._children = scope.parent = None
-    scope._cause = _CANCEL
-    scope._shield = scope.cancel_called = scope.cancelled_caught = False
+    scope._deadline = _INFINITY
+    scope._task = scope.parent = None
+    scope._shield = scope.cancel_called = False
     return scope

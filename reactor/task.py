@@ -75,7 +75,6 @@ class Task(Generic[T]):
         scheduler: Scheduler,
         coro: Coroutine[Any, Any, T],
         named: object,
-        parent: CancelScope | None = None,
         on_done: Callable[[Task[Any]], None] | None = None,
     ) -> None:
         self.scheduler = scheduler
@@ -85,7 +84,8 @@ class Task(Generic[T]):
         self._send: Any = None  # before the first step
         # The operation that the task is suspended in, None while it runs or before it starts.
         self.operation: Operation | None = None
-        self.credit = BUDGET
+        # Operations that it may complete inline yet, from the beginning of a step on.
+        self.credit = 0
         # True while the innermost scope is cancelled: the next suspension raises instead.
         self.interrupted = False
         self.done = False
@@ -96,9 +96,6 @@ class Task(Generic[T]):
         self.root: CancelScope | None = None
         self.scope: CancelScope | None = None
         self.alarm: MovableEntry | None = None
-        if parent is not None:
-            with scheduler.mutex:
-                self.own_scope().put_below(parent)
 
     def __repr__(self) -> str:
         state = "cancelled" if self.cancelled else "done" if self.done else "running"
@@ -201,9 +198,8 @@ class Task(Generic[T]):
                     op.state = op.state.resume
             if op.cause is not READY:
                 error = OperationCancelled(op.cause, scoped=op.scoped)
-        if self.interrupted:
-            # A cancel may have come while it parked: the one took its budget, and then the other
-            # gave it a new one.
+        self.credit = BUDGET
+        if self.interrupted:  # in this order: who interrupts says so, and then takes the budget
             self.credit = 0
         refusals = 0
         run = self._run
@@ -227,7 +223,7 @@ class Task(Generic[T]):
                     credit = self.credit
                     self.operation = op
                     op.task = self
-                    self.credit = BUDGET
+                    self.credit = 0
                     op.state = _PARK
                     if slot.edges == slot.seen and op.late is None and not self.interrupted:
                         return
@@ -289,6 +285,7 @@ class Task(Generic[T]):
         scheduler = self.scheduler
         # The context knows the task: with the circle broken, both go as soon as nobody wants them.
         self._run = self._send = None
+        self.credit = 0
         self._result = result
         self._error = error
         on_done = self._on_done
@@ -297,9 +294,11 @@ class Task(Generic[T]):
         mutex.acquire()  # not `with`: see `step`
         try:
             self.done = True
+            if on_done is not None:
+                on_done(self)
             if self.root is not None:
                 # A failing task must not keep its own frames alive through the scope it owns.
-                self.root._detach()
+                self.root.detach()
             if self.alarm is not None:
                 scheduler.timers.cancel(self.alarm)
             if self._joiners is not None and self._joiners.wake_all():
@@ -308,16 +307,11 @@ class Task(Generic[T]):
             scheduler.finish_work()
         finally:
             mutex.release()
-        if on_done is not None:
-            on_done(self)
-        elif error is not None and not heard and not self.cancelled:
+        if error is not None and not heard and not self.cancelled:
             raise error
 
     def refuse(self) -> None:
         """Undo the making of the task: it was not started, and its coroutine never runs."""
-        if self.root is not None:
-            with self.scheduler.mutex:
-                self.root._detach()
         self._coro.close()
 
     def abandon(self) -> None:

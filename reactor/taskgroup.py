@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from .errors import ContextClosedError, OperationCancelled, ReactorError
+from .errors import Cause, OperationCancelled, ReactorError
 from .local import current_task
-from .scope import CancelScope
+from .scope import CancelScope, GroupScope
 from .task import Task, as_coroutine
 from .waitlist import WaitList
 
@@ -25,10 +25,9 @@ class TaskGroup:
     """
 
     def __init__(self) -> None:
-        self._scope = CancelScope()
-        # Owned by the parent task until the block ends; `_children` and `_errors` are guarded by
-        # the mutex, as children may end on other threads.
-        self._children: dict[Task[Any], None] = {}
+        self._scope = GroupScope()
+        # Guarded by the mutex, as are the scope's `roots`, one for each child that is not done: children
+        # may end on other threads.
         # By identity: the block may await a child that fails, and hears of the same exception.
         self._errors: dict[int, BaseException] = {}
         self._open = False
@@ -60,15 +59,8 @@ class TaskGroup:
         scheduler = parent.scheduler
         scheduler.check_open()
         coro = as_coroutine(function, args)
-        task: Task[T] = Task(scheduler, coro, name or function, self._scope, self._child_done)
-        with scheduler.mutex:
-            self._children[task] = None
-        try:
-            scheduler.start(task)
-        except ContextClosedError:
-            with scheduler.mutex:
-                self._children.pop(task, None)
-            raise
+        task: Task[T] = Task(scheduler, coro, name or function, self._child_done)
+        scheduler.start(task, self._scope)
         return task
 
     def cancel(self) -> None:
@@ -76,17 +68,18 @@ class TaskGroup:
         self._scope.cancel()
 
     def _child_done(self, task: Task[Any]) -> None:
+        """Take note that `task` is done. The mutex is held."""
         error = task.exception()
-        scheduler = task.scheduler
         failed = error is not None and not task.cancelled
-        with scheduler.mutex:
-            self._children.pop(task, None)
-            if failed and error is not None:
-                self._errors[id(error)] = error
-            if not self._children and self._waiters is not None:
-                self._waiters.wake_all()
+        if failed and error is not None:
+            self._errors[id(error)] = error  # first: who sees that all are done looks at it
+        scope = self._scope
+        assert task.root is not None
+        task.root.detach()
         if failed:
-            self._scope.cancel()
+            scope._cancel(Cause.CANCEL)
+        if not scope.roots and self._waiters is not None:
+            self._waiters.wake_all()
 
     async def __aexit__(
         self,
@@ -101,11 +94,12 @@ class TaskGroup:
                 with self._waiters.scheduler.mutex:
                     self._errors[id(error)] = error
             self._scope.cancel()
-        while self._children:
+        children = self._scope.roots
+        while children:
             try:
                 # Once the children have been told, this wait must go on until they are done.
                 with CancelScope(shield=cancelled is not None or error is not None):
-                    await self._waiters.wait_until(lambda: not self._children)
+                    await self._waiters.wait_until(lambda: not children)
             except OperationCancelled as exc:  # from outside, or from the group itself
                 cancelled = cancelled or exc
         self._open = False

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import re
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -303,12 +305,31 @@ def _alike(program: Program, one: list[int], other: list[int], crew: Crew) -> No
         for choices in (one, other):
             watcher = Watcher(after=len(choices))
             execution = execute(program, Continuing(choices, seed), crew, on_step=watcher)
-            seen.append((watcher.lines(), execution.violation))
+            seen.append((_renamed(watcher.lines()), execution.violation))
         if seen[0] != seen[1]:
             raise ExploreError(
                 f"{program.name}: not the same state after all: {format_replay('', one)} and "
                 f"{format_replay('', other)}"
             )
+
+
+def _renamed(lines: list[str]) -> list[str]:
+    """Number the things that `lines` tell of by their first appearance there.
+
+    A thing is numbered when it is first touched (`Execution.name_of`): of two things which only code
+    that holds a lock touches, on the way to the same state either may have been the first.
+    """
+    names: dict[str, str] = {}
+    numbers: Counter[str] = Counter()
+
+    def rename(found: re.Match[str]) -> str:
+        name, kind = found[0], found[1]
+        if name not in names:
+            numbers[kind] += 1
+            names[name] = f"{kind}{numbers[kind]}"
+        return names[name]
+
+    return [re.sub(r"\b([A-Za-z_]+)\d+\b", rename, line) for line in lines]
 
 
 def _again(program: Program, first: Execution, crew: Crew) -> None:

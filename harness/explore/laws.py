@@ -49,7 +49,12 @@ RACES = (
     Race(
         "readiness, park",
         2,
-        ("readiness-vs-park", "edge-during-an-empty-call", "park-without-mutex"),
+        (
+            "readiness-vs-park",
+            "edge-during-an-empty-call",
+            "first-wait-to-send",
+            "park-without-mutex",
+        ),
     ),
     Race(
         "two readiness events, one operation",

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from reactor.backends._level import LevelBackend
 from reactor.backends.base import Backend
-from reactor.descriptor import READ, WRITE
 
 from .ground import Ground
 
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from reactor.backends.base import Backend as AnyBackend
-    from reactor.descriptor import Descriptor
+    from reactor.descriptor import Descriptor, Slot
     from reactor.system import System
 
     from .control import Execution
@@ -118,7 +117,7 @@ class Poller:
         if events:
             self.sockets[fd], self.watched[fd] = sock, events
             if self._edge and (now := sock.readiness(events)):
-                self.pending[fd] = now
+                self.pending[fd] = self.pending.get(fd, 0) | now
         else:
             self.watched.pop(fd, None)
             self.pending.pop(fd, None)
@@ -167,7 +166,7 @@ class _Scripted(Backend):
     def watch_waker(self, fd: int) -> None:
         """The poller has it."""
 
-    def wait(self, timeout: float | None) -> list[tuple[Descriptor, int]]:
+    def wait(self, timeout: float | None) -> list[Slot]:
         """Ask the poller."""
         reported = self.poller.wait(timeout)
         if self.poller.woken:
@@ -176,7 +175,12 @@ class _Scripted(Backend):
             self.poller.timer = float("inf")
             self.timer_fired()
         get = self.descriptors.get
-        return [(found, events) for fd, events in reported if (found := get(fd)) is not None]
+        return [
+            slot
+            for fd, events in reported
+            if (found := get(fd)) is not None
+            for slot in found.slots(events)
+        ]
 
     def close_poller(self) -> None:
         """No more of it."""
@@ -190,9 +194,9 @@ class EdgeBackend(_Scripted):
     name = "edge"
     edge_triggered = True
 
-    def add(self, descriptor: Descriptor) -> None:
-        """Watch for everything."""
-        self.poller.watch(descriptor.sock, READ | WRITE)
+    def add(self, descriptor: Descriptor, directions: int) -> None:
+        """Watch for what is asked, so far."""
+        self.poller.watch(descriptor.sock, directions)
 
     def remove(self, descriptor: Descriptor) -> None:
         """Watch for nothing."""
@@ -234,7 +238,7 @@ class LevelBackendScripted(_Scripted, LevelBackend):
             self.poller.step(f"watches fd {fd} no longer")
             self.poller.watched.pop(fd, None)
 
-    def wait(self, timeout: float | None) -> list[tuple[Descriptor, int]]:
+    def wait(self, timeout: float | None) -> list[Slot]:
         """Tell the poller what changed, and ask it."""
         self.apply_changes()
         return super().wait(timeout)

@@ -16,7 +16,7 @@ from reactor.backends.base import Backend
 from reactor.descriptor import Descriptor, IoOperation, Slot
 from reactor.operation import Operation
 from reactor.scheduler import TURN, Scheduler
-from reactor.scope import CancelScope
+from reactor.scope import CancelScope, GroupScope
 from reactor.signals import SignalState
 from reactor.strand import Strand, _Place
 from reactor.sync import Event, Gate
@@ -48,7 +48,8 @@ TRACKED: dict[type, tuple[str, str]] = {
     Operation: ("cause scoped state task", ""),
     IoOperation: ("late", ""),
     Task: ("operation credit interrupted done root scope alarm _joiners _result _error", ""),
-    CancelScope: ("_task cancel_called parent _cause _deadline until", "_children"),
+    CancelScope: ("_task cancel_called parent _cause _deadline until", ""),
+    GroupScope: ("", "roots"),
     TimerWait: ("_entry", ""),
     Timer: ("_deadline", "_waits"),
     WaitList: ("", "operations"),

@@ -29,7 +29,7 @@ class LevelBackend(Backend):
         self._changed: dict[int, None] = {}
         self._applied: dict[int, int] = {}  # only the leader's
 
-    def add(self, descriptor: Descriptor) -> None:
+    def add(self, descriptor: Descriptor, directions: int) -> None:
         """Nothing yet: interest comes with the operation."""
 
     def remove(self, descriptor: Descriptor) -> None:

@@ -4,17 +4,19 @@ A backend is a poller with a waker and, where the kernel has one, a timer. It kn
 operations, sockets or tasks. To write one, give these (the scheduler's mutex is held during all but
 `wait`, and `wait` is only ever inside one thread at a time, the leader):
 
-``add(descriptor)``
+``add(descriptor, directions)``
     Start watching it; what is ready at that moment must be reported too. Edge-triggered backends
-    watch both directions at once, level-triggered ones wait to be told. Raises OSError when the
-    kernel refuses, and then has changed nothing.
+    watch `directions`, READ or both, and may be called again for both when it was READ before
+    (`Descriptor.registered`); level-triggered ones wait to be told. Raises OSError when the kernel
+    refuses, and then has changed nothing.
 ``remove(descriptor)``
     Stop watching it. The number is still open; a kernel that has forgotten it is no error.
 ``wait(timeout)``
     Block for at most `timeout` seconds (None: no limit, 0: not at all), take care of the waker and
-    the timer, and return ``(descriptor, events)`` pairs, events being a mask of READ, WRITE and
-    STICKY. Spurious reports are harmless; a report that is left out is not. Reports for a number
-    whose owner has changed since must not reach the new owner if the poller can tell.
+    the timer, and return the slots that are ready: of each descriptor with news those that
+    `Descriptor.slots` gives for a mask of READ, WRITE and STICKY. Spurious reports are harmless; a
+    report that is left out is not. Reports for a number whose owner has changed since must not reach
+    the new owner if the poller can tell.
 ``interest_changed(descriptor)``
     Only level-triggered backends: `descriptor.interest` may have changed.
 ``set_deadline(deadline, now)``
@@ -38,11 +40,9 @@ from ..wakers import EventfdWaker, PipeWaker
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..descriptor import Descriptor
+    from ..descriptor import Descriptor, Slot
     from ..system import System
     from ..wakers import Waker
-
-Ready = "list[tuple[Descriptor, int]]"
 
 WAKERS: dict[str, type[EventfdWaker | PipeWaker]] = {
     "eventfd": EventfdWaker,
@@ -128,7 +128,7 @@ class Backend:
         """Watch the waker's descriptor for readability."""
         raise NotImplementedError
 
-    def add(self, descriptor: Descriptor) -> None:
+    def add(self, descriptor: Descriptor, directions: int) -> None:
         """Start watching `descriptor`."""
         raise NotImplementedError
 
@@ -136,7 +136,7 @@ class Backend:
         """Stop watching `descriptor`."""
         raise NotImplementedError
 
-    def wait(self, timeout: float | None) -> list[tuple[Descriptor, int]]:
+    def wait(self, timeout: float | None) -> list[Slot]:
         """Wait for readiness; `timeout` in seconds."""
         raise NotImplementedError
 
@@ -152,8 +152,8 @@ class Backend:
 
     # -- What all of them share
 
-    def register(self, descriptor: Descriptor) -> None:
-        """Start watching `descriptor`; on an error nothing has changed.
+    def register(self, descriptor: Descriptor, directions: int) -> None:
+        """Start watching `descriptor`, or more of it; on an error nothing has changed.
 
         It is in the table before the poller has it: the leader may be told of it at once, and an
         edge that finds nobody in the table is lost.
@@ -162,7 +162,7 @@ class Backend:
         before = self.descriptors.get(fd)
         self.descriptors[fd] = descriptor
         try:
-            self.add(descriptor)
+            self.add(descriptor, directions)
         except BaseException:
             if before is None:
                 del self.descriptors[fd]

@@ -1,10 +1,10 @@
 """epoll(7), edge-triggered.
 
-Every descriptor is registered once, for both directions, and never modified: no system call when
-interest changes, and one registration per (number, open file description), so a second thread can
-register while the leader waits. EPOLLONESHOT and level triggering would cost an ``epoll_ctl`` per
-operation. What edge triggering asks for in return is done by `reactor.descriptor`: readiness is
-remembered, and only a call that would block (or a short read) ends the belief in it.
+Every descriptor is registered once, and modified at most once, when a send first has to wait: no
+system call when interest changes, and one registration per (number, open file description), so a
+second thread can register while the leader waits. EPOLLONESHOT and level triggering would cost an
+``epoll_ctl`` per operation. What edge triggering asks for in return is done by `reactor.descriptor`:
+readiness is remembered, and only a call that would block (or a short read) ends the belief in it.
 
 EPOLLPRI is asked for only to learn that urgent data is about: a read stops at the mark, so a short
 read then does not mean that the socket is drained.
@@ -20,13 +20,16 @@ from ..descriptor import READ, STICKY, WRITE
 from .base import Backend
 
 if TYPE_CHECKING:
-    from ..descriptor import Descriptor
+    from ..descriptor import Descriptor, Slot
 
 assert not TYPE_CHECKING or sys.platform == "linux"
 
 import select  # noqa: E402 - after the platform is narrowed
 
 _MAX_EVENTS = 1024
+_MASK = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLPRI | select.EPOLLET
+#: What is reported nearly always: data came, and nothing else.
+_DATA = select.EPOLLIN
 
 
 class _Translation(dict[int, int]):
@@ -63,9 +66,6 @@ class EpollBackend(Backend):
         self._epoll: Any = self.system.epoll()
         self._wait = self._epoll.poll
         self._translate = _Translation()
-        self._mask = (
-            select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLPRI | select.EPOLLET
-        )
 
     def open_timer(self, name: str) -> None:
         """Make a timerfd: microseconds where epoll's own timeout has milliseconds.
@@ -84,9 +84,10 @@ class EpollBackend(Backend):
         """Watch level-triggered: a wake-up that was not drained is reported again."""
         self._epoll.register(fd, select.EPOLLIN)
 
-    def add(self, descriptor: Descriptor) -> None:
-        """Register for everything, once."""
-        self._epoll.register(descriptor.fd, self._mask)
+    def add(self, descriptor: Descriptor, directions: int) -> None:
+        """Register, or modify: either reports what is ready already."""
+        change = self._epoll.modify if descriptor.registered else self._epoll.register
+        change(descriptor.fd, _MASK | select.EPOLLOUT if directions & WRITE else _MASK)
 
     def remove(self, descriptor: Descriptor) -> None:
         """Unregister; the description may have been closed behind our back."""
@@ -95,19 +96,22 @@ class EpollBackend(Backend):
         except OSError:
             pass
 
-    def wait(self, timeout: float | None) -> list[tuple[Descriptor, int]]:
+    def wait(self, timeout: float | None) -> list[Slot]:
         """epoll_wait(2); CPython rounds the timeout up to milliseconds, so it is never early."""
         get = self.descriptors.get
-        translate = self._translate
         events = self._wait(-1 if timeout is None else timeout, _MAX_EVENTS)
         ready = [
-            (descriptor, translate[mask])
+            descriptor.read
             for fd, mask in events
-            if (descriptor := get(fd)) is not None
+            if mask == _DATA and (descriptor := get(fd)) is not None
         ]
         if len(ready) < len(events):
-            for fd, _ in events:
-                if fd == self.waker.fd:
+            for fd, mask in events:
+                descriptor = get(fd)
+                if descriptor is not None:
+                    if mask != _DATA:
+                        ready += descriptor.slots(self._translate[mask])
+                elif fd == self.waker.fd:
                     self.waker.drain()
                 elif fd == self._timerfd:
                     self._deadline = math.inf

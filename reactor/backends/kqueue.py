@@ -1,7 +1,8 @@
 """kqueue(2) of the BSDs and macOS, edge-triggered.
 
-Every descriptor gets two knotes, EVFILT_READ and EVFILT_WRITE, both EV_CLEAR, in one call that takes
-effect at once even while the leader waits; they are never changed. What is written here about the
+Every descriptor gets a knote of EVFILT_READ, and one of EVFILT_WRITE as soon as something has to wait
+to write, both EV_CLEAR, in a call that takes effect at once even while the leader waits; they are
+never changed. What is written here about the
 kernels was recorded on FreeBSD 9.1 and NetBSD 7.99, or stands in kqueue(2):
 
 - A failing change, in a call with no room for events, raises there, and the changes after it are not
@@ -33,7 +34,7 @@ from .base import Backend
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..descriptor import Descriptor
+    from ..descriptor import Descriptor, Slot
     from ..wakers import Waker
 
 
@@ -140,10 +141,14 @@ class KqueueBackend(Backend):
             timer = kevent(0, FILTER_TIMER, EV_ADD | EV_ONESHOT, 0, milliseconds)
             self._control([timer], 0, 0)
 
-    def _changes(self, descriptor: Descriptor, flags: int) -> list[Any]:
-        """Build the same change for both filters of `descriptor`."""
+    def _changes(self, descriptor: Descriptor, directions: int, flags: int) -> list[Any]:
+        """Build the same change for the filters of `directions`."""
         kevent, fd, generation = self.system.kevent, descriptor.fd, descriptor.generation
-        return [kevent(fd, which, flags, 0, 0, generation) for which in _FILTERS]
+        return [
+            kevent(fd, which, flags, 0, 0, generation)
+            for which, direction in _FILTERS.items()
+            if directions & direction
+        ]
 
     def _apply_each(self, changes: list[Any]) -> None:
         """Try every change by itself, whatever becomes of the others."""
@@ -153,48 +158,52 @@ class KqueueBackend(Backend):
             except OSError:
                 pass
 
-    def add(self, descriptor: Descriptor) -> None:
-        """Add both filters; when one is refused, try them apart to learn which."""
+    def add(self, descriptor: Descriptor, directions: int) -> None:
+        """Add the filters that are not there yet; when one is refused, try them apart to learn which."""
         # Most of these kernels have no sign for urgent data, at which a read stops short
         # (see `Slot.exact`).
         descriptor.read.exact = False
-        read, write = changes = self._changes(descriptor, EV_ADD | EV_CLEAR)
+        more = directions & ~descriptor.registered
+        changes = self._changes(descriptor, more, EV_ADD | EV_CLEAR)
         try:
             self._control(changes, 0, 0)
             return
         except OSError:
             pass
         try:
-            self._control([read], 0, 0)
-            try:
-                self._control([write], 0, 0)
-            except OSError as exc:
-                if exc.errno not in _HALF_DEAD:
-                    raise
-                # Not for the caller: the operation is to find out, as with other pollers.
-                self._owed.append(descriptor)
-                self.interrupt()
+            for change in changes:
+                try:
+                    self._control([change], 0, 0)
+                except OSError as exc:
+                    if change.filter != FILTER_WRITE or exc.errno not in _HALF_DEAD:
+                        raise
+                    # Not for the caller: the operation is to find out, as with other pollers.
+                    self._owed.append(descriptor)
+                    self.interrupt()
         except OSError:
-            self.remove(descriptor)
+            self._delete(descriptor, more)
             raise
 
     def remove(self, descriptor: Descriptor) -> None:
-        """Delete both filters.
+        """Delete the filters.
 
         ENOENT and EBADF say that the kernel has forgotten them. No other error matters either:
         closing the number, which follows, removes them, and the generation keeps late events out.
         """
-        changes = self._changes(descriptor, EV_DELETE)
+        self._delete(descriptor, descriptor.registered)
+
+    def _delete(self, descriptor: Descriptor, directions: int) -> None:
+        changes = self._changes(descriptor, directions, EV_DELETE)
         try:
             self._control(changes, 0, 0)
         except OSError:
             self._apply_each(changes)  # the first may have kept the second from being tried
 
-    def wait(self, timeout: float | None) -> list[tuple[Descriptor, int]]:
+    def wait(self, timeout: float | None) -> list[Slot]:
         """kevent(2)."""
         get = self.descriptors.get
         owed = self._owed
-        ready: list[tuple[Descriptor, int]] = []
+        ready: list[Slot] = []
         for event in self._control(None, _MAX_EVENTS, 0 if owed else timeout):
             events = _FILTERS.get(event.filter, 0)
             descriptor = get(event.ident) if events else None
@@ -208,13 +217,13 @@ class KqueueBackend(Backend):
                     # connection is broken in both directions.
                     if event.fflags or flags & EV_ERROR:
                         events |= READ | WRITE
-                ready.append((descriptor, events))
+                ready += descriptor.slots(events)
             elif event.filter == FILTER_TIMER:
                 self.timer_fired()
             elif events and event.ident == self.waker.fd:
                 self.waker.drain()
         while owed:
-            ready.append((owed.popleft(), READ | WRITE | STICKY))
+            ready += owed.popleft().slots(READ | WRITE | STICKY)
         return ready
 
     def close_poller(self) -> None:

@@ -13,7 +13,7 @@ from ..descriptor import READ, STICKY, WRITE
 from ._level import LevelBackend
 
 if TYPE_CHECKING:
-    from ..descriptor import Descriptor
+    from ..descriptor import Slot
 
 
 class PollBackend(LevelBackend):
@@ -40,10 +40,10 @@ class PollBackend(LevelBackend):
         else:
             self._poll.unregister(fd)
 
-    def wait(self, timeout: float | None) -> list[tuple[Descriptor, int]]:
+    def wait(self, timeout: float | None) -> list[Slot]:
         """poll(2); CPython rounds the milliseconds up, so it is never early."""
         self.apply_changes()
-        ready = []
+        ready: list[Slot] = []
         for fd, mask in self._poll.poll(None if timeout is None else timeout * 1000):
             descriptor = self.descriptors.get(fd)
             if descriptor is not None:
@@ -54,7 +54,7 @@ class PollBackend(LevelBackend):
                     # POLLERR, POLLHUP, and POLLNVAL for a number closed behind our back: the
                     # operations that wait find out what it is.
                     events = READ | WRITE | STICKY
-                ready.append((descriptor, events))
+                ready += descriptor.slots(events)
             elif fd == self.waker.fd:
                 self.waker.drain()
         return ready

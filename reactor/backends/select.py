@@ -14,7 +14,7 @@ from ..errors import FdSetSizeError
 from ._level import LevelBackend
 
 if TYPE_CHECKING:
-    from ..descriptor import Descriptor
+    from ..descriptor import Slot
 
 #: CPython is built against the system's FD_SETSIZE and does not say what it is; 1024 everywhere
 #: that is supported (select(2)).
@@ -52,7 +52,7 @@ class SelectBackend(LevelBackend):
             elif before & direction:
                 members.discard(fd)
 
-    def wait(self, timeout: float | None) -> list[tuple[Descriptor, int]]:
+    def wait(self, timeout: float | None) -> list[Slot]:
         """select(2)."""
         self.apply_changes()
         try:
@@ -69,16 +69,20 @@ class SelectBackend(LevelBackend):
             self.waker.drain()
         get = self.descriptors.get
         return [
-            (descriptor, mask) for fd, mask in events.items() if (descriptor := get(fd)) is not None
+            slot
+            for fd, mask in events.items()
+            if (descriptor := get(fd)) is not None
+            for slot in descriptor.slots(mask)
         ]
 
-    def _gone(self) -> list[tuple[Descriptor, int]]:
+    def _gone(self) -> list[Slot]:
         """Report the descriptors closed behind our back, one of which made select fail as a whole.
 
         The operations that wait on them find out; the others go on.
         """
         return [
-            (descriptor, READ | WRITE | STICKY)
+            slot
             for fd in self._readers | self._writers
             if (descriptor := self.descriptors.get(fd)) is not None and not self.system.is_open(fd)
+            for slot in descriptor.slots(READ | WRITE | STICKY)
         ]

@@ -346,7 +346,7 @@ def test_a_backend_says_what_it_has_not_written():
     bare: Any = Armed(System(), waker="pipe", timer="timeout")
     for call in (
         lambda: Backend.watch_waker(bare, 0),
-        lambda: bare.add(None),
+        lambda: bare.add(None, 0),
         lambda: bare.remove(None),
         lambda: bare.wait(0),
         lambda: Backend.arm(bare, 1),

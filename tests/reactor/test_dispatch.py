@@ -38,7 +38,7 @@ def counters():
 def report(sock, events):
     """What the leader does when the poller reports `events`; the operation is claimed, and not run."""
     with reactor.current_context().scheduler.mutex:
-        deliver([(sock._descriptor, events)])
+        deliver(sock._descriptor.slots(events))
 
 
 # -- Speculation
@@ -145,6 +145,33 @@ def test_the_flags_of_a_send_are_handed_on(where):
 
 
 # -- The budget
+
+
+@everywhere
+def test_the_budget_is_that_of_the_task_and_not_of_who_used_the_socket_before(where):
+    async def main():
+        with wired() as (sock, _peer), wired() as (other, other_peer):
+
+            async def before():
+                await sock.sendall(b"x")
+                await other.recv(1)
+
+            async def after():
+                for _ in range(BUDGET):
+                    await sock.sendall(b"x")
+                assert counters().deferrals == deferrals
+                await sock.sendall(b"x")
+                assert counters().deferrals == deferrals + 1
+
+            task = await parked(other, READ, before)
+            deferrals = counters().deferrals
+            for _ in range(2):
+                assert await start(after) is None
+                deferrals = counters().deferrals
+            other_peer.sendall(b"x")
+            await task
+
+    where.run(main)
 
 
 @everywhere

@@ -11,6 +11,7 @@ import socket
 import sys
 import tempfile
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -98,51 +99,106 @@ def context():
         yield context
 
 
-def registered(context, kind="unix"):
+def registered(context, kind="unix", direction=READ):
     left, right = ends(kind)
     sock = StreamSocket.from_socket(left, context)
-    sock._descriptor.register()
+    sock._descriptor.register(direction)
     return sock, right
 
 
-def test_both_directions_are_registered_once_and_edge_triggered(context):
-    sock, peer = registered(context)
+@pytest.mark.parametrize("direction", [READ, WRITE])
+def test_a_descriptor_is_registered_edge_triggered(context, direction):
+    """For READ alone when it is to be readable, for both when it is to be writable."""
+    sock, peer = registered(context, direction=direction)
     with sock, peer:
-        descriptor = sock._descriptor
-        assert context.backend.wait(0) == [(descriptor, WRITE)]
+        slots = [sock._read, sock._write][:direction]
+        assert sock._descriptor.registered == READ | direction
+        assert context.backend.wait(0) == slots[1:]
         assert context.backend.wait(0) == [], "an edge is told once"
         peer.sendall(b"abc")
-        assert context.backend.wait(10) == [(descriptor, READ | WRITE)]
+        assert context.backend.wait(10) == slots
         assert context.backend.wait(0) == []
         sock._sock.recv(1)
         assert context.backend.wait(0) == [], "what is left is no edge"
         peer.sendall(b"d")
-        assert context.backend.wait(10) == [(descriptor, READ | WRITE)]
+        assert context.backend.wait(10) == slots
+
+
+def test_a_second_registration_reports_what_is_ready_already(context):
+    sock, peer = registered(context)
+    with sock, peer:
+        peer.sendall(b"abc")
+        assert context.backend.wait(10) == [sock._read]
+        sock._descriptor.register(WRITE)
+        assert sock._descriptor.registered == READ | WRITE
+        assert set(context.backend.wait(0)) == {sock._read, sock._write}
+        assert context.backend.wait(0) == []
+        tiny_buffers(sock._sock, send=True)
+        with pytest.raises(BlockingIOError):
+            while True:
+                sock._sock.send(bytes(65536))
+        while peer.recv(65536):
+            if sock._write in context.backend.wait(0):
+                break
+        peer.sendall(b"d")
+        assert sock._read in context.backend.wait(10), "it is watched as before, too"
+
+
+def test_a_send_that_has_to_wait_gets_the_error_of_its_registration(context):
+    """And nothing has changed: receives go on, and the next send tries again."""
+
+    async def main():
+        with wired() as (sock, peer):
+            task = await receiving(sock)
+            tiny_buffers(sock._sock, send=True)
+            epoll = context.backend._epoll
+            refusing = SimpleNamespace(modify=refuse, unregister=epoll.unregister)
+            context.backend._epoll = refusing
+            error = await outcome(sock.sendall, bytes(1 << 20))
+            assert isinstance(error, OSError)
+            assert error.errno == errno.ENOMEM
+            assert sock._descriptor.registered == READ
+            assert not sock._write.watched
+            context.backend._epoll = epoll
+            peer.sendall(b"hello")
+            assert await task == b"hello"
+            task = await sending(sock, bytes(1 << 20))
+            assert sock._descriptor.registered == READ | WRITE
+            sock.cancel()
+            await task
+
+    def refuse(fd, mask):
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    context.spawn(main)
+    context.run()
 
 
 def test_the_ends_of_a_stream(context):
     sock, peer = registered(context, "tcp")
     with sock, peer:
         context.backend.wait(0)
+        assert sock._read.exact
         peer.shutdown(socket.SHUT_WR)
-        ((_, events),) = context.backend.wait(10)
-        assert events & (READ | STICKY) == READ | STICKY
+        assert context.backend.wait(10) == [sock._read]
+        assert not sock._read.exact
     sock, peer = registered(context, "tcp")
     with sock, peer:
         context.backend.wait(0)
         linger_zero(peer)
         peer.close()
-        ((_, events),) = context.backend.wait(10)
-        assert events == READ | WRITE | STICKY
+        assert context.backend.wait(10) == [sock._read, sock._write]
+        assert not sock._read.exact
 
 
 def test_urgent_data_is_noticed(context):
     sock, peer = registered(context, "tcp")
     with sock, peer:
         context.backend.wait(0)
+        assert sock._read.exact
         peer.send(b"!", socket.MSG_OOB)
-        ((_, events),) = context.backend.wait(10)
-        assert events & STICKY
+        context.backend.wait(10)
+        assert not sock._read.exact
 
 
 def test_a_full_pipe_whose_reader_goes_away(context):
@@ -155,10 +211,11 @@ def test_a_full_pipe_whose_reader_goes_away(context):
         except BlockingIOError:
             pass
         descriptor = Descriptor(context.scheduler, file, "pipe")
-        descriptor.register()
+        descriptor.register(WRITE)
         assert context.backend.wait(0) == []
         os.close(read_end)
-        assert context.backend.wait(10) == [(descriptor, READ | WRITE | STICKY)]
+        assert context.backend.wait(10) == [descriptor.read, descriptor.write]
+        assert not descriptor.read.exact
         descriptor.close()
 
 
@@ -189,11 +246,11 @@ def test_more_events_than_one_call_returns(context, monkeypatch):
     from reactor.backends import epoll
 
     monkeypatch.setattr(epoll, "_MAX_EVENTS", 2)
-    socks = [registered(context) for _ in range(5)]
+    socks = [registered(context, direction=WRITE) for _ in range(5)]
     seen: list[Descriptor] = []
     while found := context.backend.wait(0):
         assert len(found) <= 2
-        seen.extend(descriptor for descriptor, _ in found)
+        seen.extend(slot.descriptor for slot in found)
     assert seen == [sock._descriptor for sock, _ in socks]
     for sock, peer in socks:
         sock.close()
@@ -209,7 +266,7 @@ def test_a_regular_file_is_refused_and_leaves_nothing(where):
     with where.context() as context, tempfile.TemporaryFile() as file:
         descriptor = Descriptor(context.scheduler, file, "file")
         with pytest.raises(PermissionError) as caught:
-            descriptor.register()
+            descriptor.register(READ)
         assert caught.value.errno == errno.EPERM
         assert context.backend.descriptors == {}
         assert not descriptor.registered

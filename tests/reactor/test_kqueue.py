@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import math
 import socket
@@ -60,9 +61,29 @@ def pair(context):
     return StreamSocket.pair(context)
 
 
-def register(sock):
-    sock._descriptor.register()
+def register(sock, direction=WRITE):
+    """Watch for a first wait of `direction`: READ alone, or with WRITE both."""
+    sock._descriptor.register(direction)
     return sock._descriptor
+
+
+def report(backend, descriptor, timeout=0):
+    """What a wait reports, and whether it noted STICKY on `descriptor`."""
+    descriptor.read.exact = True  # the backend itself never believes it
+    slots = backend.wait(timeout)
+    sticky = not descriptor.read.exact
+    descriptor.read.exact = False
+    return slots, sticky
+
+
+def changes_of(kernel, fd):
+    """The filters and flags of all changes to `fd`."""
+    return [
+        (change.filter, change.flags)
+        for call in kernel.calls
+        for change in call
+        if change.ident == fd and change.filter in kq._FILTERS
+    ]
 
 
 async def parked(sock, size=100):
@@ -134,19 +155,82 @@ def test_a_refused_registration_leaves_nothing_behind(bsd, context, kernel, pair
     bsd.refuse[kq.FILTER_WRITE, kq.EV_ADD] = [errno.ENOMEM, errno.ENOMEM]
     descriptor = pair[0]._descriptor
     with pytest.raises(OSError, match="allocate memory"):
-        descriptor.register()
+        descriptor.register(WRITE)
     assert kernel.of(descriptor.fd) == set()
     assert descriptor.fd not in context.backend.descriptors
     assert not descriptor.registered
-    descriptor.register()
+    descriptor.register(WRITE)
     assert kernel.of(descriptor.fd) == {kq.FILTER_READ, kq.FILTER_WRITE}
+
+
+def test_a_refused_registration_for_reading_leaves_nothing_behind(bsd, context, kernel, pair):
+    bsd.refuse[kq.FILTER_READ, kq.EV_ADD] = [errno.ENOMEM, errno.ENOMEM]
+    descriptor = pair[0]._descriptor
+    with pytest.raises(OSError, match="allocate memory"):
+        descriptor.register(READ)
+    assert kernel.of(descriptor.fd) == set()
+    assert descriptor.fd not in context.backend.descriptors
+    assert not descriptor.registered
+    descriptor.register(READ)
+    assert kernel.of(descriptor.fd) == {kq.FILTER_READ}
+
+
+def test_a_refused_second_registration_changes_nothing(bsd, context, kernel, pair):
+    """The read filter stays, is not touched, and goes on reporting."""
+    left, right = pair
+    descriptor = register(left, READ)
+    bsd.refuse[kq.FILTER_WRITE, kq.EV_ADD] = [errno.ENOMEM, errno.ENOMEM]
+    before = len(changes_of(kernel, descriptor.fd))
+    with pytest.raises(OSError, match="allocate memory"):
+        descriptor.register(WRITE)
+    assert kernel.of(descriptor.fd) == {kq.FILTER_READ}
+    assert {which for which, _ in changes_of(kernel, descriptor.fd)[before:]} == {kq.FILTER_WRITE}
+    assert context.backend.descriptors == {descriptor.fd: descriptor}
+    assert descriptor.registered == READ
+    assert descriptor.read.watched
+    assert not descriptor.write.watched
+    right._sock.send(b"x")
+    assert context.backend.wait(10) == [descriptor.read]
+    descriptor.register(WRITE)
+    assert kernel.of(descriptor.fd) == {kq.FILTER_READ, kq.FILTER_WRITE}
+    assert descriptor.registered == READ | WRITE
+    assert context.backend.wait(10) == [descriptor.write]
+
+
+def test_the_operation_is_told_of_a_refused_second_registration(bsd):
+    """The send fails; the receive that waits and the next send do not."""
+
+    async def main():
+        left, right = StreamSocket.pair()
+        with left, right:
+            left.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
+            receiving = await parked(left)
+            bsd.refuse[kq.FILTER_WRITE, kq.EV_ADD] = [errno.ENOMEM, errno.ENOMEM]
+            with pytest.raises(OSError, match="allocate memory") as caught:
+                await left.sendall(bytes(1_000_000))
+            assert caught.value.errno == errno.ENOMEM
+            descriptor = left._descriptor
+            assert bsd.kqueues[0].of(descriptor.fd) == {kq.FILTER_READ}
+            assert descriptor.registered == descriptor.interest == READ
+            assert not receiving.done
+            with contextlib.suppress(BlockingIOError):
+                while right._sock.recv(1 << 16):
+                    pass  # what the first one sent
+            await right.sendall(b"hello")
+            assert await receiving == b"hello"
+            sending = reactor.current_context().spawn(left.sendall, bytes(1_000_000))
+            assert len(await right.recv_exactly(1_000_000)) == 1_000_000
+            assert await sending == 1_000_000
+            assert descriptor.registered == READ | WRITE
+
+    run(main, bsd)
 
 
 def test_a_read_filter_that_is_refused_later_leaves_nothing_either(bsd, kernel, pair):
     bsd.refuse[kq.FILTER_WRITE, kq.EV_ADD] = [errno.ENOMEM]
     bsd.refuse[kq.FILTER_READ, kq.EV_ADD] = [0, errno.ENOMEM]
     with pytest.raises(OSError, match="allocate memory"):
-        pair[0]._descriptor.register()
+        pair[0]._descriptor.register(WRITE)
     assert kernel.of(pair[0].fileno()) == set()
 
 
@@ -157,26 +241,35 @@ def test_a_registration_that_fails_keeps_the_owner_before(bsd, context, pair):
     other._descriptor.fd, fd = before.fd, other._descriptor.fd
     bsd.refuse[kq.FILTER_READ, kq.EV_ADD] = [errno.ENOMEM, errno.ENOMEM]
     with pytest.raises(OSError, match="allocate memory"):
-        other._descriptor.register()
+        other._descriptor.register(WRITE)
     assert context.backend.descriptors == {before.fd: before}
     other._descriptor.fd = fd
 
 
+@pytest.mark.parametrize("read_first", [False, True])
 @pytest.mark.parametrize("code", [errno.EPIPE, errno.EBADF, errno.ENOENT])
-def test_a_half_dead_socket_registers_and_is_reported_ready(bsd, context, kernel, pair, code):
+def test_a_half_dead_socket_registers_and_is_reported_ready(
+    bsd, context, kernel, pair, code, read_first
+):
     """close.register-dead-pipe: EVFILT_WRITE is refused when the peer is gone; no exception."""
+    if read_first:
+        register(pair[0], READ)
     bsd.refuse[kq.FILTER_WRITE, kq.EV_ADD] = [code, code]
     descriptor = register(pair[0])
     assert kernel.of(descriptor.fd) == {kq.FILTER_READ}
-    assert (descriptor, READ | WRITE | STICKY) in context.backend.wait(10)
+    assert report(context.backend, descriptor, 10) == ([descriptor.read, descriptor.write], True)
     assert context.backend.wait(0) == []
 
 
-def test_the_operation_on_a_half_dead_socket_finds_out(bsd):
+@pytest.mark.parametrize("read_first", [False, True])
+def test_the_operation_on_a_half_dead_socket_finds_out(bsd, read_first):
     async def main():
         left, right = StreamSocket.pair()
         with left:
             left.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
+            if read_first:
+                (await parked(left)).cancel()
+                assert left._descriptor.registered == READ
             bsd.refuse[kq.FILTER_WRITE, kq.EV_ADD] = [errno.EPIPE, errno.EPIPE]
             task = reactor.current_context().spawn(left.sendall, bytes(1_000_000))
             await reactor.sleep(0)
@@ -206,10 +299,12 @@ def test_a_half_dead_registration_calls_the_waiting_leader_back(bsd, context, pa
     leader.start()
     assert asleep.wait(10)
     with context.scheduler.mutex:
-        backend.add(pair[0]._descriptor)
+        descriptor = pair[0]._descriptor
+        backend.add(descriptor, READ | WRITE)
     leader.join()
     assert time.monotonic() - began < 10
-    assert (pair[0]._descriptor, READ | WRITE | STICKY) in ready
+    assert ready == [descriptor.read, descriptor.write]
+    assert not descriptor.read.exact
 
 
 def test_a_transient_refusal_is_tried_again(bsd, kernel, pair):
@@ -221,8 +316,9 @@ def test_a_transient_refusal_is_tried_again(bsd, kernel, pair):
 def test_a_closed_number_is_an_error(bsd, kernel, context, pair):
     pair[0]._sock.close()
     with pytest.raises(OSError, match="not open"):
-        pair[0]._descriptor.register()
+        pair[0]._descriptor.register(WRITE)
     assert context.backend.descriptors == {}
+    assert not pair[0]._descriptor.registered
 
 
 def test_changes_never_make_room_for_events(kernel, pair):
@@ -237,9 +333,14 @@ def test_changes_never_make_room_for_events(kernel, pair):
 
     backend._control = control
     backend.remove(descriptor)
-    backend.add(descriptor)
+    descriptor.registered = 0
+    backend.add(descriptor, READ)
+    descriptor.registered = READ
+    backend.add(descriptor, READ | WRITE)
+    descriptor.registered = READ | WRITE
+    assert kernel.of(descriptor.fd) == {kq.FILTER_READ, kq.FILTER_WRITE}
     backend.arm(1)
-    assert rooms == [0] * 4
+    assert rooms == [0] * 5
 
 
 # -- README 2: closing and deleting
@@ -259,9 +360,21 @@ def test_closing_deletes_first(kernel, pair):
     """The number must not be in the kqueue any more when it may be given away."""
     descriptor = register(pair[0])
     pair[0].close()
-    assert [(change.ident, change.flags) for change in kernel.calls[-1]] == [
-        (descriptor.fd, kq.EV_DELETE)
-    ] * 2
+    assert kernel.of(descriptor.fd) == set()
+    assert [(change.ident, change.filter, change.flags) for change in kernel.calls[-1]] == [
+        (descriptor.fd, kq.FILTER_READ, kq.EV_DELETE),
+        (descriptor.fd, kq.FILTER_WRITE, kq.EV_DELETE),
+    ]
+
+
+def test_only_what_was_added_is_deleted(kernel, pair):
+    descriptor = register(pair[0], READ)
+    before = len(kernel.calls)
+    pair[0].close()
+    (deletion,) = kernel.calls[before:]
+    assert [(change.ident, change.filter, change.flags) for change in deletion] == [
+        (descriptor.fd, kq.FILTER_READ, kq.EV_DELETE)
+    ]
     assert kernel.of(descriptor.fd) == set()
 
 
@@ -288,7 +401,7 @@ def test_an_event_for_an_earlier_owner_of_the_number_is_dropped(bsd, kernel, con
     stale = Kevent(fd, kq.FILTER_READ, kq.EV_CLEAR, udata=generation)
     fresh = Kevent(fd, kq.FILTER_WRITE, kq.EV_CLEAR, udata=new.generation)
     kernel.script.append([stale, fresh])
-    assert context.backend.wait(0) == [(new, WRITE)]
+    assert report(context.backend, new) == ([new.write], False)
 
 
 def test_an_event_for_a_number_that_nobody_has_is_dropped(kernel, context):
@@ -296,12 +409,18 @@ def test_an_event_for_a_number_that_nobody_has_is_dropped(kernel, context):
     assert context.backend.wait(0) == []
 
 
-def test_an_event_that_comes_during_the_registration_finds_its_owner(kernel, context, pair):
+@pytest.mark.parametrize("read_first", [False, True])
+def test_an_event_that_comes_during_the_registration_finds_its_owner(
+    kernel, context, pair, read_first
+):
     """Changes take effect at once: the leader may have the edge before the registering thread goes on."""
     seen = []
     kernel.after_change = lambda: seen.extend(context.backend.wait(0))
+    if read_first:
+        register(pair[0], READ)
+        assert seen == []
     descriptor = register(pair[0])
-    assert seen == [(descriptor, WRITE)]
+    assert seen == [descriptor.write]
 
 
 # -- README 4: connecting
@@ -350,7 +469,7 @@ def test_a_refusal_by_event_wakes_the_connect(kernel, context, pair):
             )
         ]
     )
-    assert context.backend.wait(0) == [(descriptor, READ | WRITE | STICKY)]
+    assert report(context.backend, descriptor) == ([descriptor.read, descriptor.write], True)
 
 
 # -- README 5: the end of a stream
@@ -375,7 +494,11 @@ def test_what_an_event_means(kernel, context, pair, which, flags, fflags, data, 
     descriptor = register(pair[0])
     context.backend.wait(0)
     kernel.script.append([Kevent(descriptor.fd, which, flags, fflags, data, descriptor.generation)])
-    assert context.backend.wait(0) == [(descriptor, events)]
+    slots, sticky = report(context.backend, descriptor)
+    assert slots == [
+        slot for slot in (descriptor.read, descriptor.write) if events & slot.direction
+    ]
+    assert sticky == bool(events & STICKY)
 
 
 @pytest.mark.parametrize("parked_first", [True, False])
@@ -490,26 +613,68 @@ def test_one_event_for_a_burst_of_connections():
     assert run(main) == 20
 
 
-def test_a_descriptor_is_registered_once_and_edge_triggered(bsd, context, kernel, pair):
+def test_a_descriptor_is_registered_once_and_edge_triggered(bsd):
     """README 8: whether a knote is EV_CLEAR is fixed at its first EV_ADD, so that one says it."""
 
     async def main():
-        left, right = pair
+        kernel = bsd.kqueues[0]
+        left, right = StreamSocket.pair()
+        left.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
+        fd = left.fileno()
         for _ in range(20):
             task = await parked(left)
             await right.sendall(b"x")
             await task
+            await left.sendall(b"x")  # without waiting
+            await right.recv_exactly(1)
+        assert changes_of(kernel, fd) == [(kq.FILTER_READ, kq.EV_ADD | kq.EV_CLEAR)]
+        for _ in range(3):
+            task = reactor.current_context().spawn(left.sendall, bytes(100_000))
+            while left._descriptor.interest != WRITE:
+                await reactor.sleep(0)
+            await right.recv_exactly(100_000)
+            await task
+            task = await parked(left)
+            await right.sendall(b"x")
+            await task
+        assert changes_of(kernel, fd) == [
+            (kq.FILTER_READ, kq.EV_ADD | kq.EV_CLEAR),
+            (kq.FILTER_WRITE, kq.EV_ADD | kq.EV_CLEAR),
+        ]
+        left.close()
+        right.close()
 
-    context.spawn(main)
-    context.run()
-    fd = pair[0].fileno()
-    changes = [change for call in kernel.calls for change in call if change.ident == fd]
-    assert [
-        (change.filter, change.flags) for change in changes if change.filter in kq._FILTERS
-    ] == [
-        (kq.FILTER_READ, kq.EV_ADD | kq.EV_CLEAR),
-        (kq.FILTER_WRITE, kq.EV_ADD | kq.EV_CLEAR),
-    ]
+    run(main, bsd)
+
+
+def test_the_write_filter_is_added_only_when_something_waits_to_write(bsd):
+    """A first wait to write takes both filters at once; one to read takes its own alone."""
+
+    async def main():
+        kernel = bsd.kqueues[0]
+        reader, writer = StreamSocket.pair()
+        with reader, writer:
+            writer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
+            receiving = await parked(reader, 100_000)
+            await reader.sendall(b"x")
+            assert await writer.recv(1) == b"x"
+            assert kernel.of(reader.fileno()) == {kq.FILTER_READ}
+            assert reader._descriptor.registered == READ
+            assert kernel.of(writer.fileno()) == set(), "nothing has waited yet"
+            sending = reactor.current_context().spawn(writer.sendall, bytes(1_000_000))
+            while writer._descriptor.interest != WRITE:
+                await reactor.sleep(0)
+            assert changes_of(kernel, writer.fileno()) == [
+                (kq.FILTER_READ, kq.EV_ADD | kq.EV_CLEAR),
+                (kq.FILTER_WRITE, kq.EV_ADD | kq.EV_CLEAR),
+            ]
+            assert writer._descriptor.registered == READ | WRITE
+            received = len(await receiving)
+            await reader.recv_exactly(1_000_000 - received)
+            assert await sending == 1_000_000
+            assert kernel.of(reader.fileno()) == {kq.FILTER_READ}
+
+    run(main, bsd)
 
 
 # -- README 9: timers

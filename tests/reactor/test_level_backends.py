@@ -207,7 +207,7 @@ def test_the_events_of_poll(where):
             def poll(self, timeout):
                 return [(descriptor.fd, answers.pop(0))] if answers else []
 
-        context.backend.register(descriptor)
+        context.backend.register(descriptor, READ | WRITE)
         context.backend._poll = Poller()
         for mask, events in [
             (select.POLLIN, READ),
@@ -219,7 +219,11 @@ def test_the_events_of_poll(where):
             (select.POLLNVAL, READ | WRITE | STICKY),
         ]:
             answers.append(mask)
-            assert context.backend.wait(0) == [(descriptor, events)]
+            descriptor.read.exact = True
+            assert context.backend.wait(0) == [
+                slot for slot in (descriptor.read, descriptor.write) if events & slot.direction
+            ]
+            assert descriptor.read.exact == (not events & STICKY)
         answers.append(select.POLLIN)
         context.backend.deregister(descriptor)
         assert context.backend.wait(0) == []
@@ -239,7 +243,10 @@ def test_both_directions_in_one_report(where):
             assert sock._descriptor.interest == READ | WRITE
             Peer(right).drain_available()
             right.sendall(b"x")
-            assert context.backend.wait(10) == [(sock._descriptor, READ | WRITE)]
+            descriptor = sock._descriptor
+            descriptor.read.exact = True
+            assert context.backend.wait(10) == [descriptor.read, descriptor.write]
+            assert descriptor.read.exact, "not STICKY"
 
 
 @level_triggered
@@ -342,7 +349,11 @@ def test_only_what_is_closed_by_hand_is_reported(where):
         tasks = [context.spawn(outcome, sock.recv, 100) for sock in (broken, well)]
         context.poll()
         os.close(broken.fileno())
-        assert context.backend.wait(20) == [(broken._descriptor, READ | WRITE | STICKY)]
+        descriptor = broken._descriptor
+        descriptor.read.exact = well._descriptor.read.exact = True
+        assert context.backend.wait(20) == [descriptor.read, descriptor.write]
+        assert not descriptor.read.exact
+        assert well._descriptor.read.exact
         broken.close()
         assert context.backend.wait(0) == []
         well.close()

@@ -424,7 +424,7 @@ def test_a_park_that_fails_is_the_error_of_who_wanted_to_wait(context):
     left, right = StreamSocket.pair(context)
     real = context.backend.register
 
-    def register(descriptor):
+    def register(descriptor, directions):
         context.backend.register = real
         raise OSError(errno.ENOSPC, "max_user_watches")
 

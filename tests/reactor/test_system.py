@@ -14,6 +14,7 @@ import time
 
 import pytest
 
+import reactor.system
 from reactor import PosixSystem, System, Unsupported
 from reactor.system import READABLE, SYSTEMS, WRITABLE
 from tests.reactor.places import descriptors, ends
@@ -152,13 +153,13 @@ def test_a_socket_neither_blocks_nor_is_inherited(system, family):
 def test_the_flag_is_used_where_it_is_there(system, monkeypatch):
     """One system call less; elsewhere setblocking does it."""
     kinds = []
-    real = socket.socket
+    real = reactor.system._QuickSocket
 
     def opening(family, kind, proto):
         kinds.append(kind)
         return real(family, kind, proto)
 
-    monkeypatch.setattr(socket, "socket", opening)
+    monkeypatch.setattr(reactor.system, "_QuickSocket", opening)
     sock = system.socket(socket.AF_INET, socket.SOCK_STREAM)
     flag = getattr(socket, "SOCK_NONBLOCK", 0) if system.has("sock_nonblock") else 0
     assert kinds == [socket.SOCK_STREAM | flag]

@@ -64,7 +64,11 @@ class AlwaysReady(TemplateBackend):
         pause = 0.01 if timeout is None or self.descriptors else timeout
         if select.select([self.waker.fd], [], [], min(pause, 0.01))[0]:
             self.waker.drain()
-        return [(descriptor, READ | WRITE) for descriptor in list(self.descriptors.values())]
+        return [
+            slot
+            for descriptor in list(self.descriptors.values())
+            for slot in descriptor.slots(READ | WRITE)
+        ]
 
 
 def test_an_always_ready_poller_runs_an_echo(monkeypatch):

@@ -6,6 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 import reactor
+from reactor.descriptor import READ
 from reactor.local import current_task
 
 from .registry import program
@@ -207,12 +208,28 @@ def edge_during_an_empty_call(stage: Stage, backend: str) -> None:
     context = stage.context(backend)
     sock, remote = stage.socket(context)
     with context.scheduler.mutex:
-        sock._descriptor.register()  # by an earlier receive
+        sock._descriptor.register(READ)  # by an earlier receive
     context.spawn(stage.say, "recv", sock.recv, 10)
     context.post(functools.partial(remote.arrive, b"x"))
     for name in ("run-1", "run-2"):
         stage.thread(name, context.run)
     stage.check(stage.ended, "recv", "b'x'")
+    stage.rests(context)
+
+
+@program("edge", "level")
+def first_wait_to_send(stage: Stage, backend: str) -> None:
+    """A send waits for the first time, so that it is watched for from now on, beside the room that comes."""
+    context = stage.context(backend)
+    sock, remote = stage.socket(context)
+    with context.scheduler.mutex:
+        sock._descriptor.register(READ)  # by an earlier receive
+    remote.room = False
+    context.spawn(stage.say, "send", sock.sendall, b"x")
+    context.post(remote.drain)
+    for name in ("run-1", "run-2"):
+        stage.thread(name, context.run)
+    stage.check(stage.ended, "send", "1")
     stage.rests(context)
 
 
@@ -222,7 +239,7 @@ def park_without_mutex(stage: Stage, news: str) -> None:
     context = stage.context()
     sock, remote = stage.socket(context)
     with context.scheduler.mutex:
-        sock._descriptor.register()  # by an earlier receive, which left nothing
+        sock._descriptor.register(READ)  # by an earlier receive, which left nothing
     sock._descriptor.read.seen = sock._descriptor.read.edges
     task = context.spawn(stage.say, "recv", sock.recv, 10)
     operation = sock._descriptor.read.op

@@ -8,6 +8,22 @@ AREA = "backends"
 
 MUTANTS = (
     Mutant(
+        "who-waits-to-send-receives-no-more",
+        AREA,
+        "partial.read-write-same-event: EPOLL_CTL_MOD replaces what was asked for before, epoll_ctl(2)",
+        (
+            Edit(
+                "backends/epoll.py",
+                "change(descriptor.fd, _MASK | select.EPOLLOUT if directions & WRITE else _MASK)",
+                """
+                only = select.EPOLLET | select.EPOLLOUT
+                change(descriptor.fd, only if directions & WRITE else _MASK)
+                """,
+            ),
+        ),
+        (test("reactor/test_epoll.py"),),
+    ),
+    Mutant(
         "interest-is-never-dropped",
         AREA,
         "partial.no-read-without-recv: tornado 41ff81b2, 20bf1653",

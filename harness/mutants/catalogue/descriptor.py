@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..model import Edit, Mutant, scenario
+from ..model import Edit, Mutant, program, scenario, test
 
 AREA = "descriptor"
 
@@ -16,12 +16,25 @@ MUTANTS = (
                 "descriptor.py",
                 """
                 if events & STICKY:
-                    descriptor.read.exact = False
+                    self.read.exact = False
                 """,
                 "",
             ),
         ),
         (scenario("partial.eof-behind-data", "epoll"),),
+    ),
+    Mutant(
+        "a-send-that-waits-is-not-watched",
+        AREA,
+        "partial.send-backpressure: this project's own, one direction is registered at first",
+        (
+            Edit(
+                "descriptor.py",
+                "if not descriptor.registered & slot.direction:",
+                "if not descriptor.registered:",
+            ),
+        ),
+        (program("first-wait-to-send-edge"), test("reactor/test_descriptor.py")),
     ),
     Mutant(
         "a-short-read-counts-over-unix",
@@ -41,7 +54,13 @@ MUTANTS = (
         "one-event-serves-one-direction",
         AREA,
         "partial.read-write-same-event: ziglang/zig#5278, tornado 15ceda22",
-        (Edit("descriptor.py", "if events & WRITE:", "elif events & WRITE:"),),
+        (
+            Edit(
+                "descriptor.py",
+                "return [slot for slot in (self.read, self.write) if events & slot.direction]",
+                "return [slot for slot in (self.read, self.write) if events & slot.direction][:1]",
+            ),
+        ),
         (scenario("partial.read-write-same-event", "epoll"),),
     ),
     Mutant(
@@ -67,7 +86,7 @@ MUTANTS = (
         AREA,
         "partial.eof-behind-data: netius#79, nanomsg/nng#687, varnish#4138",
         (
-            Edit("descriptor.py", "descriptor.read.exact = False", "descriptor.read.exact = None"),
+            Edit("descriptor.py", "self.read.exact = False", "self.read.exact = None"),
             Edit(
                 "dispatch.py",
                 "return result",

@@ -118,8 +118,8 @@ MUTANTS = (
         (
             Edit(
                 _BACKEND,
-                "read, write = changes = self._changes(descriptor, EV_ADD | EV_CLEAR)",
-                "read, write = changes = self._changes(descriptor, EV_ADD)",
+                "changes = self._changes(descriptor, more, EV_ADD | EV_CLEAR)",
+                "changes = self._changes(descriptor, more, EV_ADD)",
             ),
         ),
         _on_model("test_unread_data_and_room_do_not_make_the_leader_spin"),
@@ -149,12 +149,12 @@ MUTANTS = (
                 _BACKEND,
                 """
                 except OSError:
-                    self.remove(descriptor)
+                    self._delete(descriptor, more)
                     raise
                 """,
                 """
                 except OSError:
-                    self.remove(descriptor)
+                    self._delete(descriptor, more)
                 """,
             ),
         ),

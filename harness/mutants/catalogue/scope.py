@@ -13,11 +13,6 @@ MUTANTS = (
         "cancel.pre-cancelled: corosio 5c1194c, 4a739fc, the call was made before the token was read",
         (
             Edit(
-                "operation.py",
-                "task.credit = 0 if task.interrupted else BUDGET",
-                "task.credit = BUDGET",
-            ),
-            Edit(
                 "task.py",
                 """
                 if self.interrupted:
@@ -32,13 +27,10 @@ MUTANTS = (
             Edit(
                 "task.py",
                 """
-                    # gave it a new one.
+                if self.interrupted:  # in this order: who interrupts says so, and then takes the budget
                     self.credit = 0
                 """,
-                """
-                    # gave it a new one.
-                    pass
-                """,
+                "",
             ),
             Edit(
                 "scope.py",
@@ -93,14 +85,15 @@ MUTANTS = (
             Edit(
                 "scope.py",
                 """
-                absorbed = (
-                    self.cancel_called
-                    and not outer
-                    and isinstance(error, OperationCancelled)
-                    and error.scoped
-                )
+                if (
+                    error is None
+                    or not self.cancel_called
+                    or task.interrupted
+                    or not isinstance(error, OperationCancelled)
+                    or not error.scoped
+                ):
                 """,
-                "absorbed = self.cancel_called and isinstance(error, OperationCancelled)",
+                "if not self.cancel_called or not isinstance(error, OperationCancelled):",
             ),
         ),
         (test("reactor/test_scope.py"),),
@@ -116,9 +109,8 @@ MUTANTS = (
                 if self._shield or task.interrupted:
                     with task.scheduler.mutex:
                         self._refresh(task)
-                outer = task.interrupted
                 """,
-                "task.interrupted = outer = parent.reached()",
+                "task.interrupted = parent.reached()",
             ),
         ),
         (simulated("epoll", "linux"), test("reactor/test_scope.py")),
@@ -129,18 +121,16 @@ MUTANTS = (
         "cancel.task-group: found by a generated program with two threads",
         (
             Edit(
-                "task.py",
+                "taskgroup.py",
+                "scheduler.start(task, self._scope)",
                 """
+                scope = CancelScope.of_task(task)
                 with scheduler.mutex:
-                    self.own_scope().put_below(parent)
-                """,
-                """
-                scope = CancelScope.of_task(self)
-                with scheduler.mutex:
-                    scope.parent = parent
-                    parent._children = {**(parent._children or {}), scope: None}
-                    self.interrupted = scope.reached()
-                self.root = self.scope = scope
+                    scope.parent = self._scope
+                    self._scope.roots[scope] = None
+                    task.interrupted = scope.reached()
+                task.root = task.scope = scope
+                scheduler.start(task)
                 """,
             ),
         ),

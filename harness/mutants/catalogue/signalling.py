@@ -507,11 +507,10 @@ MUTANTS = (
             Edit(
                 "descriptor.py",
                 """
-                if any(slot.calling and slot.op.state is IDLE for slot in slots):
-                    return
-                if self.gone:
+                if slot.calling and slot.op.state is IDLE:
+                    busy = True
                 """,
-                "if self.gone:",
+                "",
             ),
         ),
         (program("close-vs-call-edge"),),
@@ -570,11 +569,11 @@ MUTANTS = (
             Edit(
                 "descriptor.py",
                 """
-                if descriptor.closed:
+                if slot.closed:
                     continue
-                if events & STICKY:
+                op = slot.op
                 """,
-                "if events & STICKY:",
+                "op = slot.op",
             ),
         ),
         (program("close-vs-readiness-edge"),),
@@ -680,7 +679,6 @@ MUTANTS = (
                 self.cause = cause
                 self.scoped = scoped
                 self.vacate()
-                assert self.task is not None
                 self.task.scheduler.claims[cause] += 1
                 self.state = DEFERRED.claim
                 """,
@@ -689,7 +687,6 @@ MUTANTS = (
                 self.cause = cause
                 self.scoped = scoped
                 self.vacate()
-                assert self.task is not None
                 self.task.scheduler.claims[cause] += 1
                 """,
             ),
@@ -746,7 +743,6 @@ MUTANTS = (
             Edit(
                 "descriptor.py",
                 """
-                slot = descriptor.read
                 op = slot.op
                 if op.state is not PARKED:
                     slot.edges += 1
@@ -756,7 +752,6 @@ MUTANTS = (
                     push(op.task)
                 """,
                 """
-                slot = descriptor.read
                 op = slot.op
                 if op.state is PARKED:
                     slot.seen = 0
