@@ -2,8 +2,8 @@
 
 Every descriptor gets a knote of EVFILT_READ, and one of EVFILT_WRITE as soon as something has to wait
 to write, both EV_CLEAR, in a call that takes effect at once even while the leader waits; they are
-never changed. What is written here about the
-kernels was recorded on FreeBSD 9.1 and NetBSD 7.99, or stands in kqueue(2):
+never changed. What is written here about the kernels was recorded on FreeBSD 9.1 and NetBSD 7.99, or
+stands in kqueue(2):
 
 - A failing change, in a call with no room for events, raises there, and the changes after it are not
   applied. (With room, the call would return ordinary events too, which nobody would deliver. And

@@ -190,6 +190,27 @@ def test_what_is_accepted_does_not_depend_on_the_listener(system, blocking):
 
 
 @everysystem
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_a_socket_of_its_own_accepts_what_the_library_would(system, kind, tmp_path):
+    """Also one that was made of it by `dup`, which calls the class as `socket.socket` is called."""
+    family = socket.AF_INET if kind == "tcp" else socket.AF_UNIX
+    listener = system.socket(family, socket.SOCK_STREAM)
+    with listener, listener.dup() as double:
+        listener.bind(("127.0.0.1", 0) if kind == "tcp" else str(tmp_path / "place"))
+        listener.listen()
+        for accepting in (listener, double, listener):
+            with socket.socket(family) as peer:
+                peer.connect(listener.getsockname())
+                sock, address = accepting.accept()
+                with sock:
+                    assert (sock.family, sock.type) == (family, socket.SOCK_STREAM)
+                    assert sock.proto == listener.proto
+                    assert address == peer.getsockname()
+                    peer.sendall(b"x")
+                    assert sock.recv(1) == b"x"
+
+
+@everysystem
 def test_a_socket_that_is_taken_over_does_not_block(system):
     left, right = ends("unix")
     with left, right:
