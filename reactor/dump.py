@@ -101,7 +101,7 @@ def dump(scheduler: Scheduler) -> Dump:
         {
             "fd": descriptor.fd,
             "kind": descriptor.kind,
-            "registered": descriptor.registered,
+            "registered": descriptor.registered != 0,
             "read": _slot(descriptor.read),
             "write": _slot(descriptor.write),
         }

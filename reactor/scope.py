@@ -56,7 +56,7 @@ class CancelScope:
     # Each costs a store for every timeout: what is rarely there is not set before it is.
     __slots__ = (
         "_caught",  # True once it has absorbed an `OperationCancelled`
-        "_cause",  # why it was cancelled, from then on
+        "_cause",  # why it was cancelled, from then on, unless it was by `cancel` before it was entered
         "_deadline",
         "_seconds",  # how far the deadline is from where the scope is entered; None if it is known
         "_shield",
@@ -126,7 +126,6 @@ class CancelScope:
         if self._task is None:
             # No mutex is its own yet. Entering says whose it is before it looks whether it is
             # cancelled, and this the other way round, so one of the two sees the other.
-            self._cause = _CANCEL
             self.cancel_called = True
         task = self._task
         if task is not None:
@@ -153,9 +152,16 @@ class CancelScope:
         scope: CancelScope | None = self
         while scope is not None:
             if scope.cancel_called:
-                return scope._cause
+                return scope._why()
             scope = scope.parent
         return Cause.CLOSE
+
+    def _why(self) -> Cause:
+        """Return why it was cancelled.
+
+        Who cancels it without the mutex leaves that unsaid, lest it talk over a deadline that came first.
+        """
+        return getattr(self, "_cause", _CANCEL)
 
     def __enter__(self) -> Self:
         task = running_task.get(None) or current_task()
@@ -230,7 +236,7 @@ class CancelScope:
         ):
             return False
         self._caught = True
-        if self._raises and self._cause is Cause.DEADLINE:
+        if self._raises and self._why() is Cause.DEADLINE:
             raise TimeoutError("the deadline of the block passed") from error
         return True
 

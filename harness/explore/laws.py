@@ -92,7 +92,7 @@ RACES = (
     Race(
         "cancel of a block, entering and leaving",
         4,
-        ("cancel-outside-vs-leave", "cancel-vs-leave"),
+        ("cancel-outside-vs-leave", "cancel-vs-enter", "cancel-vs-leave"),
     ),
     Race(
         "turn of a task, cancel",

@@ -178,8 +178,8 @@ def test_every_descriptor_says_what_is_parked_and_what_is_believed(context):
     first, second = plain(context)["descriptors"]
     assert (first["fd"], first["kind"]) == (left.fileno(), "stream")
     assert (second["fd"], second["kind"]) == (right.fileno(), "stream")
-    assert first["registered"]
-    assert not second["registered"]
+    assert first["registered"] is True
+    assert second["registered"] is False
     assert first["read"] == "parked, waiting for an edge"
     assert first["write"] == "idle, believed ready"
     assert second["read"] == second["write"] == "idle, believed ready"

@@ -253,8 +253,8 @@ def test_a_cancel_beside_a_park_leaves_no_budget(spec, cancelled):
         with context.scheduler.mutex:
             if cancelled:
                 scope = task.own_scope()
-                scope._cause = reactor.Cause.CANCEL
                 scope.cancel_called = True
                 task.interrupted = True
+                task.credit = BUDGET
         context.run()
         assert got == [b"a", "cancelled" if cancelled else b"b"]

@@ -48,6 +48,33 @@ def cancel_vs_leave(stage: Stage) -> None:
 
 
 @program()
+def cancel_vs_enter(stage: Stage) -> None:
+    """A block whose deadline has passed is cancelled while its task enters it: it has one cause."""
+    context = stage.context()
+    sock, _ = stage.socket(context)
+    block = reactor.timeout_at(context.time())
+
+    async def main() -> None:
+        cause, told = "", False
+        try:
+            with block:
+                try:
+                    await sock.recv(10)
+                except reactor.OperationCancelled as exc:
+                    cause = exc.cause_name
+                    raise
+        except TimeoutError:
+            told = True
+        stage.expect(cause, "missing completion", "it was not cut")
+        stage.expect(told == (cause == "deadline"), "wrong result", f"{cause}, told: {told}")
+
+    context.spawn(main)
+    stage.run(context)
+    stage.thread("cancel", block.cancel)
+    stage.rests(context)
+
+
+@program()
 def reschedule_vs_enter(stage: Stage) -> None:
     """A deadline is moved by another thread while the task enters its block: the new one counts."""
     sock, block = _moved(stage)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..model import Edit, Mutant, scenario, simulated, test
+from ..model import Edit, Mutant, program, scenario, simulated, test
 
 AREA = "scope"
 
@@ -114,6 +114,22 @@ MUTANTS = (
             ),
         ),
         (simulated("epoll", "linux"), test("reactor/test_scope.py")),
+    ),
+    Mutant(
+        "a-cancel-talks-over-a-deadline",
+        AREA,
+        "cancel.tie-with-deadline: this project's own, found by `cancel-vs-enter` of the explorer",
+        (
+            Edit(
+                "scope.py",
+                "if self._task is None:",
+                """
+                if self._task is None:
+                    self._cause = _CANCEL
+                """,
+            ),
+        ),
+        (program("cancel-vs-enter"),),
     ),
     Mutant(
         "a-child-is-reached-before-it-has-a-scope",
