@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import gc
-import re
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from . import programs
-from .control import Active, Crew, Execution
+from .control import Active, Crew, Everything, Execution
 from .schedule import Watcher, format_replay, parse_replay
 from .search import Exhaustive
 from .stage import Stage
@@ -293,43 +291,32 @@ def _look_closer(
     if execution.merged:
         assert isinstance(strategy, Exhaustive)
         if report.merged % TWICE == 1:
-            _alike(program, execution.choices, strategy.twin, crew)
+            _alike(program, execution.choices, strategy.twin, execution.naked, crew)
     elif not execution.cut and report.executions % TWICE == 1:
         _again(program, execution, crew)
 
 
-def _alike(program: Program, one: list[int], other: list[int], crew: Crew) -> None:
-    """Go on in the same ways from two schedules that are said to lead to the same state."""
+def _alike(program: Program, one: list[int], other: list[int], naked: set[str], crew: Crew) -> None:
+    """Go on in the same ways from two schedules that are said to lead to the same state.
+
+    Only from there on is everything looked at: a look gives a name to what has none yet, and on the way
+    the two come by things in another order, which makes no difference for the state.
+    """
     for seed in range(WAYS):
         seen: list[tuple[list[str], Violation | None]] = []
         for choices in (one, other):
-            watcher = Watcher(after=len(choices))
-            execution = execute(program, Continuing(choices, seed), crew, on_step=watcher)
-            seen.append((_renamed(watcher.lines()), execution.violation))
+            watcher = Watcher()
+
+            def look(execution: Execution, watcher: Watcher = watcher) -> None:
+                execution.on_step, execution.naked = watcher, Everything()
+
+            execution = execute(program, Continuing(choices, seed, look), crew, naked=naked)
+            seen.append((watcher.lines(), execution.violation))
         if seen[0] != seen[1]:
             raise ExploreError(
                 f"{program.name}: not the same state after all: {format_replay('', one)} and "
                 f"{format_replay('', other)}"
             )
-
-
-def _renamed(lines: list[str]) -> list[str]:
-    """Number the things that `lines` tell of by their first appearance there.
-
-    A thing is numbered when it is first touched (`Execution.name_of`): of two things which only code
-    that holds a lock touches, on the way to the same state either may have been the first.
-    """
-    names: dict[str, str] = {}
-    numbers: Counter[str] = Counter()
-
-    def rename(found: re.Match[str]) -> str:
-        name, kind = found[0], found[1]
-        if name not in names:
-            numbers[kind] += 1
-            names[name] = f"{kind}{numbers[kind]}"
-        return names[name]
-
-    return [re.sub(r"\b([A-Za-z_]+)\d+\b", rename, line) for line in lines]
 
 
 def _again(program: Program, first: Execution, crew: Crew) -> None:

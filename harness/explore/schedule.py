@@ -47,15 +47,11 @@ def parse_replay(text: str) -> tuple[str, list[int]]:
 class Watcher:
     """Writes down what each thread does, a line for each function of the reactor that it is in."""
 
-    def __init__(self, after: int = 0) -> None:
+    def __init__(self) -> None:
         self._pieces: list[tuple[str, str, list[str]]] = []
-        self._after = after
 
     def __call__(self, worker: Worker, step: Step) -> None:
         """Take in one step, or an access that was no choice."""
-        self._after -= 1
-        if self._after >= 0:
-            return
         where = worker.where
         last = self._pieces[-1] if self._pieces else None
         if last is None or last[:2] != (worker.name, where):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from .steps import ExploreError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from .control import Execution, Worker
 
@@ -75,17 +75,24 @@ class Continuing(Replaying):
     Args:
         choices: numbers of threads, one for each step.
         seed: of the draws.
+        at_end: called with the execution at the end of the list.
     """
 
-    def __init__(self, choices: Sequence[int], seed: int) -> None:
+    def __init__(
+        self, choices: Sequence[int], seed: int, at_end: Callable[[Execution], None]
+    ) -> None:
         super().__init__(choices)
         self._draw = random.Random(seed).choice
+        self._at_end: Callable[[Execution], None] | None = at_end
 
     def choose(
         self, execution: Execution, ready: Sequence[Worker], current: Worker | None
     ) -> Worker | None:
         """The next of the list, or a draw."""
         if len(execution.choices) >= len(self._choices):
+            if self._at_end is not None:
+                self._at_end(execution)
+                self._at_end = None
             return self._draw(ready)
         return super().choose(execution, ready, current)
 
