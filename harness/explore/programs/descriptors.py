@@ -14,6 +14,9 @@ from .registry import program
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from reactor.stream import StreamSocket
+
+    from ..ground import FakeSocket
     from ..stage import Stage
 
 
@@ -206,13 +209,9 @@ def _receive_two(stage: Stage, backend: str) -> tuple[reactor.IoContext, list[Ca
 def edge_during_an_empty_call(stage: Stage, backend: str) -> None:
     """A call finds nothing while another thread leads and takes in the edge of what comes then."""
     context = stage.context(backend)
-    sock, remote = stage.socket(context)
-    with context.scheduler.mutex:
-        sock._descriptor.register(READ)  # by an earlier receive
+    sock, remote = _watched(stage, context)
     context.spawn(stage.say, "recv", sock.recv, 10)
-    context.post(functools.partial(remote.arrive, b"x"))
-    for name in ("run-1", "run-2"):
-        stage.thread(name, context.run)
+    _two_run(stage, context, functools.partial(remote.arrive, b"x"))
     stage.check(stage.ended, "recv", "b'x'")
     stage.rests(context)
 
@@ -221,26 +220,35 @@ def edge_during_an_empty_call(stage: Stage, backend: str) -> None:
 def first_wait_to_send(stage: Stage, backend: str) -> None:
     """A send waits for the first time, so that it is watched for from now on, beside the room that comes."""
     context = stage.context(backend)
-    sock, remote = stage.socket(context)
-    with context.scheduler.mutex:
-        sock._descriptor.register(READ)  # by an earlier receive
+    sock, remote = _watched(stage, context)
     remote.room = False
     context.spawn(stage.say, "send", sock.sendall, b"x")
-    context.post(remote.drain)
-    for name in ("run-1", "run-2"):
-        stage.thread(name, context.run)
+    _two_run(stage, context, remote.drain)
     stage.check(stage.ended, "send", "1")
     stage.rests(context)
+
+
+def _watched(stage: Stage, context: reactor.IoContext) -> tuple[StreamSocket, FakeSocket]:
+    """Return a socket that an earlier receive has had registered, and its other end."""
+    sock, remote = stage.socket(context)
+    with context.scheduler.mutex:
+        sock._descriptor.register(READ)
+    return sock, remote
+
+
+def _two_run(stage: Stage, context: reactor.IoContext, news: Callable[[], object]) -> None:
+    """Have two threads run what there is to do, and `news` after it."""
+    context.post(news)
+    for name in ("run-1", "run-2"):
+        stage.thread(name, context.run)
 
 
 @program("cancel", "scope", "close", "data", "scope*2", "data*2")
 def park_without_mutex(stage: Stage, news: str) -> None:
     """A receive parks on a descriptor that is watched already, beside news for it."""
     context = stage.context()
-    sock, remote = stage.socket(context)
-    with context.scheduler.mutex:
-        sock._descriptor.register(READ)  # by an earlier receive, which left nothing
-    sock._descriptor.read.seen = sock._descriptor.read.edges
+    sock, remote = _watched(stage, context)
+    sock._descriptor.read.seen = sock._descriptor.read.edges  # that receive left nothing
     task = context.spawn(stage.say, "recv", sock.recv, 10)
     operation = sock._descriptor.read.op
 
