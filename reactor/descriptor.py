@@ -11,8 +11,8 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from .errors import READY, Cause, FdSetSizeError
-from .operation import IDLE, NOBODY, PARKED, Operation, OperationState
+from .errors import Cause, FdSetSizeError
+from .operation import IDLE, PARKED, Operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -103,11 +103,7 @@ class IoOperation(Operation):
     __slots__ = ("late", "slot")
 
     def __init__(self, slot: Slot) -> None:
-        # Not by the base's, as every connection makes two.
-        self.state: OperationState = IDLE
-        self.cause = READY
-        self.scoped = False
-        self.task = NOBODY
+        super().__init__()
         self.slot = slot
         # A cancel that came while there was nothing to claim, because readiness had claimed the
         # operation or its task was in the call: it holds if that does not complete the operation.
@@ -295,7 +291,7 @@ class Descriptor:
                 if slot.calling:
                     slot.op.cancel(Cause.CLOSE)
                 else:
-                    slot.op.task = NOBODY  # it need not live on for this
+                    slot.op.task = None  # it need not live on for this
             if end is not None:
                 end(Cause.CLOSE)
             if self.registered:
@@ -327,19 +323,19 @@ class Descriptor:
         ECONNRESET when the peer has reset the connection (libuv 9051126b5).
         """
         with self.scheduler.mutex:
+            for slot in (self.read, self.write):
+                slot.seen = slot.edges
             free = self._leave()
         if free:
             self._close_number()
 
     def _leave(self) -> bool:
         """Tell whether the caller is to close the number, and nobody else. The mutex is held."""
-        busy = self.gone
-        for slot in (self.read, self.write):
-            slot.seen = slot.edges
-            if slot.calling and slot.op.state is IDLE:
-                busy = True
-        if busy:
+        if self.gone:
             return False
+        for slot in (self.read, self.write):
+            if slot.calling and slot.op.state is IDLE:
+                return False
         self.gone = True
         return True
 
@@ -366,7 +362,7 @@ def deliver(ready: Sequence[Slot]) -> None:
     """
     if not ready:
         return
-    claimed: list[Task[Any]] = []
+    claimed: list[Task[Any] | None] = []
     push = claimed.append
     for slot in ready:
         if slot.closed:

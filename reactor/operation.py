@@ -65,13 +65,6 @@ wire(TRANSITIONS)
 BUDGET = 32
 
 
-class _Nobody:
-    """Stands for the task of an operation that nobody has waited in yet."""
-
-
-NOBODY: Any = _Nobody()
-
-
 class Operation:
     """Base of everything that a task can wait for.
 
@@ -85,8 +78,7 @@ class Operation:
         self.cause = READY
         # A scope around the wait, and not the object waited for, decided how it ends.
         self.scoped = False
-        # Who waits, or waited last.
-        self.task: Task[Any] = NOBODY
+        self.task: Task[Any] | None = None  # who waits, or waited last
 
     def park(self, task: Task[Any]) -> bool:
         """Take the place to wait in; called with the mutex held, after `task` has suspended.
@@ -109,7 +101,6 @@ class Operation:
         self.state = self.state.park
         self.task = task
         self.cause = READY
-        task.credit = 0
         return True
 
     def defer(self, task: Task[Any], cause: Cause = READY) -> bool:
@@ -122,7 +113,6 @@ class Operation:
         self.state = self.state.defer
         self.task = task
         self.cause = cause
-        task.credit = 0
         if cause is not READY:
             self.state = self.state.claim
             task.scheduler.claims[cause] += 1
@@ -145,6 +135,7 @@ class Operation:
             self.scoped = scoped
             self.vacate()
             task = self.task
+            assert task is not None
             scheduler = task.scheduler
             scheduler.claims[cause] += 1
             scheduler.push(task)
@@ -155,6 +146,7 @@ class Operation:
             self.cause = cause
             self.scoped = scoped
             self.vacate()
+            assert self.task is not None
             self.task.scheduler.claims[cause] += 1
             self.state = DEFERRED.claim
             return True

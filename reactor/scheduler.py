@@ -202,8 +202,7 @@ class Scheduler:
         mutex = self.mutex
         mutex.acquire()  # not `with`: see `Task.step`
         try:
-            if self.closing:
-                raise self.refusal()
+            self.check_open()
             self.descriptors[descriptor] = None
         finally:
             mutex.release()

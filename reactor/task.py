@@ -220,14 +220,12 @@ class Task(Generic[T]):
                 # it is parked, so news from before that are seen here.
                 slot = op.slot
                 if slot.watched and op.state is IDLE:
-                    credit = self.credit
                     self.operation = op
                     op.task = self
-                    self.credit = 0
                     op.state = _PARK
                     if slot.edges == slot.seen and op.late is None and not self.interrupted:
                         return
-                    if not self._take_back(op, credit):
+                    if not self._take_back(op):
                         return
             # Not `with`, which costs three times as much as the lock itself.
             mutex = self.scheduler.mutex
@@ -267,7 +265,7 @@ class Task(Generic[T]):
         self._send = send = self._coro.send
         return send(value)
 
-    def _take_back(self, op: IoOperation, credit: int) -> bool:
+    def _take_back(self, op: IoOperation) -> bool:
         """Claim `op`, which this task has just parked; False when somebody else has claimed it.
 
         It may have been claimed, resumed and parked again meanwhile, by another thread: that makes no
@@ -278,14 +276,12 @@ class Task(Generic[T]):
                 return False
             op.state = PARKED.claim.resume
             self.operation = None
-            self.credit = 0 if self.interrupted else credit
             return True
 
     def _finish(self, result: T | None, error: BaseException | None) -> None:
         scheduler = self.scheduler
         # The context knows the task: with the circle broken, both go as soon as nobody wants them.
         self._run = self._send = None
-        self.credit = 0
         self._result = result
         self._error = error
         on_done = self._on_done
@@ -296,9 +292,6 @@ class Task(Generic[T]):
             self.done = True
             if on_done is not None:
                 on_done(self)
-            if self.root is not None:
-                # A failing task must not keep its own frames alive through the scope it owns.
-                self.root.detach()
             if self.alarm is not None:
                 scheduler.timers.cancel(self.alarm)
             if self._joiners is not None and self._joiners.wake_all():

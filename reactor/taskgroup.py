@@ -75,7 +75,7 @@ class TaskGroup:
             self._errors[id(error)] = error  # first: who sees that all are done looks at it
         scope = self._scope
         assert task.root is not None
-        task.root.detach()
+        task.root.detach()  # lest a failed task keep its own frames alive through its scope
         if failed:
             scope._cancel(Cause.CANCEL)
         if not scope.roots and self._waiters is not None:

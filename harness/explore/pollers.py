@@ -174,13 +174,7 @@ class _Scripted(Backend):
         if self.poller.execution.now >= self.poller.timer:
             self.poller.timer = float("inf")
             self.timer_fired()
-        get = self.descriptors.get
-        return [
-            slot
-            for fd, events in reported
-            if (found := get(fd)) is not None
-            for slot in found.slots(events)
-        ]
+        return self.slots_of(reported)
 
     def close_poller(self) -> None:
         """No more of it."""

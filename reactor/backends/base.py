@@ -38,7 +38,7 @@ from ..scheduler import MAX_WAIT
 from ..wakers import EventfdWaker, PipeWaker
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from ..descriptor import Descriptor, Slot
     from ..system import System
@@ -176,6 +176,19 @@ class Backend:
         if self.descriptors.get(descriptor.fd) is descriptor:
             del self.descriptors[descriptor.fd]
             self.remove(descriptor)
+
+    def slots_of(self, reports: Iterable[tuple[int, int]]) -> list[Slot]:
+        """Return the slots that `reports` are about, numbers with masks as `Descriptor.slots` takes them.
+
+        For a number that nobody has there are none.
+        """
+        get = self.descriptors.get
+        return [
+            slot
+            for fd, events in reports
+            if (descriptor := get(fd)) is not None
+            for slot in descriptor.slots(events)
+        ]
 
     def interrupt(self) -> bool:
         """Make a wait in progress, or the next one, return; False when that failed."""

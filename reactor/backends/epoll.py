@@ -12,7 +12,6 @@ read then does not mean that the socket is drained.
 
 from __future__ import annotations
 
-import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -114,7 +113,7 @@ class EpollBackend(Backend):
                 elif fd == self.waker.fd:
                     self.waker.drain()
                 elif fd == self._timerfd:
-                    self._deadline = math.inf
+                    self.timer_fired()
         return ready
 
     def close_poller(self) -> None:

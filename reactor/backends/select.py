@@ -67,22 +67,15 @@ class SelectBackend(LevelBackend):
         if self.waker.fd in events:
             del events[self.waker.fd]
             self.waker.drain()
-        get = self.descriptors.get
-        return [
-            slot
-            for fd, mask in events.items()
-            if (descriptor := get(fd)) is not None
-            for slot in descriptor.slots(mask)
-        ]
+        return self.slots_of(events.items())
 
     def _gone(self) -> list[Slot]:
         """Report the descriptors closed behind our back, one of which made select fail as a whole.
 
         The operations that wait on them find out; the others go on.
         """
-        return [
-            slot
+        return self.slots_of(
+            (fd, READ | WRITE | STICKY)
             for fd in self._readers | self._writers
-            if (descriptor := self.descriptors.get(fd)) is not None and not self.system.is_open(fd)
-            for slot in descriptor.slots(READ | WRITE | STICKY)
-        ]
+            if not self.system.is_open(fd)
+        )

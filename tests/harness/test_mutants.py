@@ -205,7 +205,7 @@ def test_a_killer_that_fails_on_the_unbroken_library_too_does_not_count(bench, m
 
 
 def test_a_mutant_that_breaks_everything_is_not_killed_but_broken(bench):
-    edit = Edit("operation.py", "task.credit = 0\nreturn True", "raise ArithmeticError")
+    edit = Edit("operation.py", "self.cause = READY\nreturn True", "raise ArithmeticError")
     fate = bench.run(
         Mutant("gross", "scope", "a.b: made up", (edit,), (model.scenario("cancel.idempotent"),))
     )

@@ -131,8 +131,12 @@ MUTANTS = (
         (
             Edit(
                 "descriptor.py",
-                "slot.seen = slot.edges\nif slot.calling and slot.op.state is IDLE:",
-                "if slot.calling and slot.op.state is IDLE:",
+                """
+                for slot in (self.read, self.write):
+                    slot.seen = slot.edges
+                free = self._leave()
+                """,
+                "free = self._leave()",
             ),
         ),
         (test("kernel/test_simulate.py::test_what_was_found_once_stays_away"),),

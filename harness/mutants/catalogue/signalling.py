@@ -508,9 +508,9 @@ MUTANTS = (
                 "descriptor.py",
                 """
                 if slot.calling and slot.op.state is IDLE:
-                    busy = True
+                    return False
                 """,
-                "",
+                "pass",
             ),
         ),
         (program("close-vs-call-edge"),),
@@ -679,6 +679,7 @@ MUTANTS = (
                 self.cause = cause
                 self.scoped = scoped
                 self.vacate()
+                assert self.task is not None
                 self.task.scheduler.claims[cause] += 1
                 self.state = DEFERRED.claim
                 """,
@@ -687,6 +688,7 @@ MUTANTS = (
                 self.cause = cause
                 self.scoped = scoped
                 self.vacate()
+                assert self.task is not None
                 self.task.scheduler.claims[cause] += 1
                 """,
             ),
