@@ -1,5 +1,9 @@
 /* The load of the benchmarks: one thread, edge-free epoll, nothing allocated per operation.
  *
+ * It polls without ever sleeping where there is a second processor. Whoever sends to a process of this
+ * machine that sleeps pays for waking it, and the more often it sleeps the slower the server is: an
+ * account of the server's own work must not have that in it. (Clients elsewhere cost it nothing.)
+ *
  *   load echo   PORT CONNECTIONS SIZE SECONDS [FLIGHT]
  *                                               keep FLIGHT messages, or one, in flight on each
  *   load http   PORT CONNECTIONS SECONDS        one request in flight on each, kept alive
@@ -21,6 +25,7 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -246,6 +251,20 @@ static int take(struct connection *c, double t) {
     return 1;
 }
 
+/* Return how many events there are, 0 when there are none for so many seconds. */
+static int wait_for(struct epoll_event *events, int room, double patience) {
+    static int spare = -1; /* a processor that the server does not need */
+    cpu_set_t processors;
+    if (spare < 0)
+        spare = !sched_getaffinity(0, sizeof processors, &processors) && CPU_COUNT(&processors) > 1;
+    double until = spare ? now() + patience : 0;
+    int n;
+    do n = epoll_wait(poller, events, room, spare ? 0 : (int)(patience * 1e3));
+    while (!n && now() < until);
+    if (n < 0) die("epoll_wait");
+    return n;
+}
+
 static int datagrams(long sockets, double seconds) {
     struct connection *all = calloc((size_t)sockets, sizeof *all);
     double *began = calloc((size_t)sockets * 2, sizeof *began);
@@ -268,8 +287,7 @@ static int datagrams(long sockets, double seconds) {
         post(c, t);
     }
     while (t < start + seconds) {
-        int n = epoll_wait(poller, events, 1024, (int)(LOST * 1e3 / 4));
-        if (n < 0) die("epoll_wait");
+        int n = wait_for(events, 1024, LOST / 4);
         t = now();
         for (int i = 0; i < n; i++) {
             struct connection *c = events[i].data.ptr;
@@ -344,8 +362,8 @@ int main(int argc, char **argv) {
         opened++;
     }
     while (done < total && t < last) {
-        int n = epoll_wait(poller, events, 1024, 10000);
-        if (n <= 0) die("no answer for 10 s");
+        int n = wait_for(events, 1024, 10);
+        if (!n) errno = ETIMEDOUT, die("no answer for 10 s");
         t = now();
         for (int i = 0; i < n; i++) {
             struct connection *c = events[i].data.ptr;
