@@ -256,7 +256,7 @@ class ReactorSubject:
         """Tell whether nothing runs, given that so many threads are inside the poller's wait."""
         scheduler = self.context.scheduler
         with scheduler.mutex:
-            return not scheduler.queue and self._working(waiting) <= 0
+            return not scheduler.queued() and self._working(waiting) <= 0
 
     def counters(self) -> dict[str, int]:
         """The context's counters."""

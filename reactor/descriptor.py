@@ -377,4 +377,4 @@ def deliver(ready: Sequence[Slot]) -> None:
     if claimed:
         scheduler = ready[0].descriptor.scheduler
         scheduler.readied += len(claimed)
-        scheduler.queue.extend(claimed)
+        scheduler.hand_out(claimed)

@@ -111,7 +111,7 @@ def dump(scheduler: Scheduler) -> Dump:
         {
             "backend": scheduler.backend.spec,
             "signal": scheduler.signal.as_dict(),
-            "queued": len(scheduler.queue),
+            "queued": scheduler.queued(),
             "tasks": tasks,
             "descriptors": descriptors,
             "timers": {

@@ -12,8 +12,14 @@ A thread that finds the queue empty while another leads becomes a follower and s
 condition. Whoever queues something asks `SignalState.wake` whom to wake: a follower, else the
 leader, else nobody, because a thread that is awake will look.
 
+A second thread brings a queue of its own, for the tasks that it has stepped last: when the poller calls
+them ready they come to it again, which has their memory at hand, and not to whoever is first. (Without
+the GIL two threads do more than one only so.) The first thread's are on the queue that is there anyway.
+Nothing waits for a certain thread: one that has nothing to do takes from the others' queues before it
+sleeps, and before it leads again after a turn that brought it nothing.
+
 `mutex` guards all state here, in the signal state, the timer queue, the descriptors, operations,
-scopes and wait lists of the context. The queue goes without: its `popleft` and `append` are atomic.
+scopes and wait lists of the context. The queues go without: their `popleft` and `append` are atomic.
 A thread that finds it empty looks again under the mutex before it sleeps, after it has said that it
 will; and a post, which takes no mutex, looks after it has queued its call whether somebody said so
 (`SignalState.asleep`). One of the two sees the other, if each thread's accesses are seen in their
@@ -23,6 +29,7 @@ order: the GIL sees to that, and without it the lock inside every operation of a
 from __future__ import annotations
 
 import math
+from collections import deque
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,7 +42,6 @@ from .task import Task
 from .timerqueue import TimerEntry, TimerQueue
 
 if TYPE_CHECKING:
-    from collections import deque
     from collections.abc import Callable
 
     from .backends.base import Backend
@@ -56,6 +62,24 @@ TURN: Final = None
 Call = tuple[Context, "Callable[..., object]", tuple[Any, ...]]
 
 
+class NOTHING:
+    """What no queue holds. A class, as the explorer tells these by their names."""
+
+
+class Runner:
+    """A thread inside `run`.
+
+    Attributes:
+        queue: for the tasks that it has stepped last: its own, or the scheduler's if no other runner
+            has that; the scheduler's, too, once it has left. Filled under the mutex.
+    """
+
+    __slots__ = ("queue",)
+
+    def __init__(self, queue: deque[Any]) -> None:
+        self.queue = queue
+
+
 class Scheduler:
     """Queues, work counting and the threads inside `run()` of one `IoContext`."""
 
@@ -71,12 +95,15 @@ class Scheduler:
         self.timers = TimerQueue()
         self.queue: deque[Any] = system.queue()
         self.queue.append(TURN)
+        # Those of runners beside it; guarded by the mutex.
+        self.others: tuple[deque[Any], ...] = ()
         self.tasks: dict[Task[Any], None] = {}
         self.descriptors: dict[Descriptor, None] = {}
         self.closing = False
         self.closed = False
         self.foreign = False  # this is a forked child's copy, not closed yet
         self._inside: set[int] = set()  # threads in `run()`, to refuse nesting
+        self._first: Runner | None = None  # whose queue is the common one; guarded by the mutex
         # Counters, all guarded by the mutex.
         self.waits = 0
         self.interrupts = 0
@@ -179,6 +206,61 @@ class Scheduler:
         self.backend.interest_changed(descriptor)
         self.interrupt_leader()
 
+    # -- The queues of runners
+
+    def _enter(self, ident: int) -> Runner:
+        """Let thread `ident` in. The mutex is held."""
+        self._inside.add(ident)
+        self.signal.enter()
+        if self._first is None:
+            self._first = runner = Runner(self.queue)
+        else:
+            runner = Runner(self.system.queue())
+            self.others = (*self.others, runner.queue)
+        return runner
+
+    def _leave(self, ident: int, runner: Runner) -> None:
+        """Let thread `ident` out; what it has left is for the others. The mutex is held."""
+        self._inside.discard(ident)
+        self.signal.leave()
+        if runner is self._first:
+            self._first = None
+            return
+        own, runner.queue = runner.queue, self.queue
+        self.others = tuple(queue for queue in self.others if queue is not own)
+        left: deque[Any] = deque()
+        try:
+            while True:  # its tasks go on elsewhere, in their order
+                left.appendleft(own.pop())
+        except IndexError:
+            self.queue.extend(left)
+
+    def hand_out(self, tasks: list[Task[Any] | None]) -> None:
+        """Queue tasks that became ready, each where it was stepped last. The mutex is held."""
+        if self.others:
+            for task in tasks:
+                task.runner.queue.append(task)  # type: ignore[union-attr]  # whose operation was parked
+        else:
+            self.queue.extend(tasks)
+
+    @staticmethod
+    def _take(queues: tuple[deque[Any], ...]) -> Any:
+        """Take an item off one of `queues`, NOTHING if all are empty. The mutex is held."""
+        for queue in queues:
+            try:
+                return queue.popleft()
+            except IndexError:
+                pass
+        return NOTHING
+
+    def queued(self) -> int:
+        """How many items are on the queues."""
+        count = 0
+        queues = (self.queue, *self.others)
+        for queue in queues:
+            count += len(queue)
+        return count
+
     # -- Timers and descriptors
 
     def add_timer(self, deadline: float, action: Callable[[], object]) -> TimerEntry:
@@ -230,23 +312,23 @@ class Scheduler:
             self.check_open()
             if ident in self._inside:
                 raise ReactorError("this thread is already inside run() of this IoContext")
-            self._inside.add(ident)
-            self.signal.enter()
+            runner = self._enter(ident)
         outer, running.context = running.context, self.context
         count = 0
         counted = 0  # how many of them `handlers` has
-        popleft = self.queue.popleft
+        popleft = runner.queue.popleft
         signal = self.signal
         try:
             while not signal.stopped and count != limit:
                 try:
                     item = popleft()
                 except IndexError:
-                    if not self._follow(deadline, block=block):
+                    item = self._follow(runner, deadline, block=block)
+                    if item is NOTHING:
                         break
-                    continue
                 if item.__class__ is Task:
                     count += 1
+                    item.runner = runner
                     item.step()
                 elif item is TURN:
                     ran, counted = count - counted, count
@@ -263,35 +345,40 @@ class Scheduler:
             running.context = outer
             with self.mutex:
                 self.handlers += count - counted
-                self._inside.discard(ident)
-                self.signal.leave()
+                self._leave(ident, runner)
                 if self.closing or self.signal.work == 0:
                     # `close` waits for the last one to leave, and who had nothing to do but to wait
                     # for what this thread was at has to look whether that was all.
                     self._wake_everybody()
-                elif self.queue:
+                elif self.queue or any(self.others):
                     self.wake()  # what this thread was woken for is for another now
         return count
 
-    def _follow(self, deadline: float, *, block: bool) -> bool:
-        """Sleep until there is something on the queue; False when `run` has to return."""
-        with self.mutex:
-            if self.queue:
-                return True
-            signal = self.signal
-            if signal.stopped or not block or self._is_done():
-                return False
-            timeout = None
-            if deadline != math.inf:
-                timeout = deadline - self.now()
-                if timeout <= 0:
-                    return False
-            signal.follow()
+    def _follow(self, runner: Runner, deadline: float, *, block: bool) -> Any:
+        """Take an item off any queue, asleep until there is one; NOTHING when `run` has to return."""
+        if runner.queue is not self.queue:
             try:
-                self._condition.wait(timeout)
-            finally:
-                signal.unfollow()
-            return True
+                return self.queue.popleft()
+            except IndexError:
+                pass
+        signal = self.signal
+        item: Any = NOTHING
+        with self.mutex:
+            while not signal.stopped:
+                item = self._take((self.queue, *self.others))
+                if item is not NOTHING or not block or self._is_done():
+                    break
+                timeout = None
+                if deadline != math.inf:
+                    timeout = deadline - self.now()
+                    if timeout <= 0:
+                        break
+                signal.follow()
+                try:
+                    self._condition.wait(timeout)
+                finally:
+                    signal.unfollow()
+        return item
 
     def _is_done(self) -> bool:
         """Tell whether there is nothing to do any more, for a thread that found the queue empty.
@@ -306,8 +393,16 @@ class Scheduler:
         with self.mutex:
             self.handlers += ran
             signal = self.signal
+            if not ran and self.others:
+                # The turn before this one brought nothing that this thread could run. Somebody else may
+                # be long about something, with more on his queue.
+                item = self._take(self.others)
+                if item is not NOTHING:
+                    self.queue.extend((item, TURN))
+                    self.wake()
+                    return True
             timeout: float | None = 0.0
-            if not self.queue:
+            if not self.queue and not any(self.others):
                 if block and self._is_done():
                     self.queue.append(TURN)
                     return False
@@ -346,12 +441,12 @@ class Scheduler:
                 queue.append(TURN)
                 if signal.idle:
                     # One item for this thread; the others, and the turn itself, for followers.
-                    for _ in range(min(len(queue) - 1, signal.idle)):
+                    for _ in range(min(self.queued() - 1, signal.idle)):
                         self.wake()
         if deadline != math.inf and (now or self.now()) >= deadline:
             # `run_one` still takes what this very turn has found.
-            return limit >= 0 and len(self.queue) > 1
-        return block or len(self.queue) > 1
+            return limit >= 0 and self.queued() > 1
+        return block or self.queued() > 1
 
     def _wait_time(self, deadline: float) -> float | None:
         """Return how long the leader may sleep, in seconds; None for as long as it takes."""
@@ -449,7 +544,8 @@ class Scheduler:
         signal.asleep = False
         signal.runners = len(self._inside)
         signal.stopped = True
-        self.queue.clear()
+        for queue in (self.queue, *self.others):
+            queue.clear()
         self.timers.clear()
         for task in self.tasks:
             task.interrupted = True

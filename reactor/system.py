@@ -143,7 +143,7 @@ class System:
         return threading.Condition(lock)  # type: ignore[arg-type]  # a Lock of this same system
 
     def queue(self) -> deque[Any]:
-        """Return a queue whose `append`, `extend` and `popleft` are atomic."""
+        """Return a queue whose `append`, `extend`, `pop` and `popleft` are atomic."""
         return deque()
 
     def executor(self) -> ThreadPoolExecutor:

@@ -22,7 +22,7 @@ from .waitlist import WaitList
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
 
-    from .scheduler import Scheduler
+    from .scheduler import Runner, Scheduler
     from .timerqueue import MovableEntry
 
 T = TypeVar("T")
@@ -48,6 +48,7 @@ class Task(Generic[T]):
         root: the scope that the whole task runs in; None while nobody has asked for it.
         scope: the innermost scope that the task has entered; None as long as `root` is.
         alarm: the timer for the deadlines of its scopes; None while it has had none.
+        runner: the thread that stepped it last; set for each step by that one.
     """
 
     __slots__ = (
@@ -66,6 +67,7 @@ class Task(Generic[T]):
         "interrupted",
         "operation",
         "root",
+        "runner",
         "scheduler",
         "scope",
     )
@@ -78,6 +80,7 @@ class Task(Generic[T]):
         on_done: Callable[[Task[Any]], None] | None = None,
     ) -> None:
         self.scheduler = scheduler
+        self.runner: Runner
         self._named = named  # its name, or the function that it is named after
         self._coro = coro
         self._run: Any = copy_context().run

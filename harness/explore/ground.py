@@ -16,6 +16,7 @@ from reactor.system import System
 
 from .locks import Condition, Lock
 from .steps import ExploreError
+from .track import TrackedQueue
 
 if TYPE_CHECKING:
     from .control import Execution
@@ -31,6 +32,7 @@ class Ground(System):
         self._execution = execution
         self.conditions: list[Condition] = []
         self.pollers: list[Poller] = []
+        self.queues: list[TrackedQueue] = []
         self._sockets = 0
         execution.next_deadline = self._next_deadline
 
@@ -55,6 +57,11 @@ class Ground(System):
         """Return a controlled condition."""
         self.conditions.append(Condition(self._execution, lock))
         return self.conditions[-1]
+
+    def queue(self) -> TrackedQueue:
+        """Return a tracked queue."""
+        self.queues.append(TrackedQueue(self._execution, f"queue-{len(self.queues)}"))
+        return self.queues[-1]
 
     def adopt(self, sock: Any) -> Any:
         """They are fit as they are."""

@@ -51,6 +51,7 @@ RACES = (
         2,
         (
             "readiness-vs-park",
+            "readiness-vs-who-leaves",
             "edge-during-an-empty-call",
             "first-wait-to-send",
             "park-without-mutex",

@@ -15,7 +15,7 @@ from reactor.backends._level import LevelBackend
 from reactor.backends.base import Backend
 from reactor.descriptor import Descriptor, IoOperation, Slot
 from reactor.operation import Operation
-from reactor.scheduler import TURN, Scheduler
+from reactor.scheduler import Scheduler
 from reactor.scope import CancelScope, GroupScope
 from reactor.signals import SignalState
 from reactor.strand import Strand, _Place
@@ -116,45 +116,47 @@ def tracking() -> Iterator[None]:
 
 
 class TrackedQueue(deque[Any]):
-    """The scheduler's queue: each of its operations is one step, as each is atomic."""
+    """A queue of the scheduler: each of its operations is one step, as each is atomic."""
 
-    def __init__(self, execution: Execution, items: Any) -> None:
-        super().__init__(items)
+    def __init__(self, execution: Execution, key: str) -> None:
+        super().__init__()
         self._execution = execution
+        self._key = key
 
     def append(self, item: Any, /) -> None:
         """As `deque.append`."""
-        self._execution.step("queue", True, "queue.append")
+        self._execution.step(self._key, True, "queue.append")
         super().append(item)
 
     def extend(self, items: Iterable[Any], /) -> None:
         """As `deque.extend`."""
-        self._execution.step("queue", True, "queue.extend")
+        self._execution.step(self._key, True, "queue.extend")
         super().extend(items)
 
     def popleft(self) -> Any:
         """As `deque.popleft`."""
-        self._execution.step("queue", True, "queue.popleft", harmless=self._empty)
+        self._execution.step(self._key, True, "queue.popleft", harmless=self._empty)
         return super().popleft()
 
-    def handlers(self) -> list[Any]:
-        """Return what is queued but the reactor turn; iterating takes no step."""
-        return [item for item in self if item is not TURN]
+    def pop(self) -> Any:  # type: ignore[override]  # of a deque there is no other
+        """As `deque.pop`."""
+        self._execution.step(self._key, True, "queue.pop", harmless=self._empty)
+        return super().pop()
 
-    def turns(self) -> int:
-        """Return how many reactor turns are queued; takes no step."""
-        return sum(item is TURN for item in self)
+    def items(self) -> list[Any]:
+        """Return what is queued; takes no step."""
+        return list(deque.__iter__(self))
 
     def _empty(self) -> bool:
         return not super().__len__()
 
     def clear(self) -> None:
         """As `deque.clear`."""
-        self._execution.step("queue", True, "queue.clear")
+        self._execution.step(self._key, True, "queue.clear")
         super().clear()
 
     def __len__(self) -> int:
-        self._execution.step("queue", False, "len(queue)")
+        self._execution.step(self._key, False, "len(queue)")
         return super().__len__()
 
     def __bool__(self) -> bool:

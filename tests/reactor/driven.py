@@ -11,6 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from harness.explore.control import Execution
+from harness.explore.ground import Ground
 from harness.explore.steps import Step, Stopped, Violation
 from harness.explore.strategies import Straight
 from harness.explore.track import TrackedQueue
@@ -146,32 +147,63 @@ class Driven(Execution):
 
 
 class CountedQueue(TrackedQueue):
-    """The scheduler's queue, which knows who took what off it.
+    """A queue of the scheduler, which writes down who took what off it."""
+
+    def __init__(self, execution: Driven, key: str, ledger: Ledger) -> None:
+        super().__init__(execution, key)
+        self._ledger = ledger
+
+    def append(self, item: Any, /) -> None:
+        """As `deque.append`."""
+        super().append(item)
+        if item is TURN:
+            self._ledger.turn = None
+
+    def extend(self, items: Any, /) -> None:
+        """As `deque.extend`."""
+        super().extend(items)
+        if TURN in items:  # it has put what it took before the turn that it has
+            self._ledger.turn = None
+            self._ledger.taken[self._execution.current.index] -= len(items) - 1
+
+    def popleft(self) -> Any:
+        """As `deque.popleft`."""
+        me, ledger = self._execution.current, self._ledger
+        if me is ledger.turn and self is ledger.queues[0]:
+            ledger.turn = None  # it has not put it back, and goes on without
+        item = super().popleft()
+        if item is TURN:
+            ledger.turn = me
+        elif me is not None:
+            ledger.taken[me.index] += 1
+        return item
+
+
+class Ledger(Ground):
+    """The ground, with counted queues.
 
     Attributes:
         taken: how many handlers each worker took, by its index.
         turn: the worker that took the reactor turn off, until it takes something else or puts it back.
     """
 
-    def __init__(self, execution: Driven, items: Any) -> None:
-        super().__init__(execution, items)
+    def __init__(self, execution: Driven) -> None:
+        super().__init__(execution)
         self.taken = dict.fromkeys((worker.index for worker in execution.workers), 0)
         self.turn: Worker | None = None
 
-    def append(self, item: Any, /) -> None:
-        """As `deque.append`."""
-        super().append(item)
-        if item is TURN:
-            self.turn = None
+    def queue(self) -> CountedQueue:
+        """Return a counted queue."""
+        self.queues.append(CountedQueue(self._execution, f"queue-{len(self.queues)}", self))
+        return self.queues[-1]
 
-    def popleft(self) -> Any:
-        """As `deque.popleft`."""
-        me = self._execution.current
-        if me is self.turn:
-            self.turn = None  # it has not put it back, and goes on without
-        item = super().popleft()
-        if item is TURN:
-            self.turn = me
-        elif me is not None:
-            self.taken[me.index] += 1
-        return item
+    def handlers(self) -> list[Any]:
+        """Return what is queued but the reactor turn; takes no step."""
+        return [item for item in self._queued() if item is not TURN]
+
+    def turns(self) -> int:
+        """Return how many reactor turns are queued; takes no step."""
+        return self._queued().count(TURN)
+
+    def _queued(self) -> list[Any]:
+        return [item for queue in self.queues for item in queue.items()]

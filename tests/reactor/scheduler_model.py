@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import reactor
 from harness.explore.control import Active, Crew
-from harness.explore.ground import FakeSocket, Ground
 from harness.explore.pollers import BACKENDS
 from reactor.operation import CLAIMED, PARKED
-from tests.reactor.driven import CountedQueue, Driven
+from tests.reactor.driven import Driven, Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from harness.explore.control import Worker
+    from harness.explore.ground import FakeSocket
     from reactor.stream import StreamSocket
 
 
@@ -124,11 +124,10 @@ class World:
     def __init__(self, crew: Crew, backend: str, *, tracking: bool) -> None:
         self.run = Driven(crew, 5, tracking=tracking)
         Active.execution = self.run
-        self.ground = Ground(self.run)
+        self.ground = Ledger(self.run)
         self.context = reactor.IoContext(BACKENDS[backend], system=self.ground)
         self.scheduler = self.context.scheduler
         self.signal = self.scheduler.signal
-        self.queue = self.scheduler.queue = CountedQueue(self.run, self.scheduler.queue)
         self.poller = self.ground.pollers[0]
         self.calls: list[Call] = []
         self.jobs: list[Job] = []
@@ -382,7 +381,7 @@ class World:
         """Be a thread in `run`, `run_one`, `run_for`, `poll` or `poll_one`."""
         me = self.worker
         deadline = math.inf if seconds is None else self.run.now + seconds
-        turn = Turn(how, deadline, self.tick(), self.queue.taken[me.index])
+        turn = Turn(how, deadline, self.tick(), self.ground.taken[me.index])
         self.turns[me] = turn
         arguments = [] if seconds is None else [seconds]
         try:
@@ -393,7 +392,7 @@ class World:
             if not self.closing:
                 self.fail("wrong result", f"{how} refused by an open context")
         else:
-            self._returned(turn, count, self.queue.taken[me.index] - turn.taken)
+            self._returned(turn, count, self.ground.taken[me.index] - turn.taken)
         finally:
             self.turns.pop(me, None)
             self.gated.pop(me, None)
@@ -421,7 +420,7 @@ class World:
             worker,
             turn,
         ) in self.turns.items():  # one that has run nothing may be about to be refused
-            if self.context.closed and self.queue.taken[worker.index] > turn.taken:
+            if self.context.closed and self.ground.taken[worker.index] > turn.taken:
                 self.fail("use after close", f"a thread is still in {turn.how}")
 
     def leave(self) -> None:

@@ -221,8 +221,10 @@ class WatchedWait:
                 self._inside -= 1
 
 
-def at_rest(context, count):
+def at_rest(context, count, busy=0):
     """Wait until `count` threads are in `run` and find nothing to do: one leads, the others sleep.
+
+    But `busy` of them are in a handler.
 
     The context needs a `WatchedSystem` and a `WatchedWait`. Whatever brings the threads to rest is
     said after it has been counted, so a look that comes too early is followed by another.
@@ -232,9 +234,23 @@ def at_rest(context, count):
     while True:
         with scheduler.mutex:
             if (
-                (signal.runners, signal.idle, signal.signalled) == (count, count - 1, 0)
+                (signal.runners, signal.idle, signal.signalled) == (count, count - 1 - busy, 0)
                 and signal.leader is WAITING
-                and not scheduler.queue
+                and not scheduler.queued()
             ):
                 return
         context.system.changed.wait()
+
+
+@contextlib.contextmanager
+def crew(context, count):
+    """`count` threads inside `run`: one in the kernel wait, the others asleep. Yields the threads.
+
+    The block keeps them there by a guard; at its end all must come back.
+    """
+    with context.work_guard():
+        threads = [Worker(context.run) for _ in range(count)]
+        at_rest(context, count)
+        yield threads
+    for thread in threads:
+        thread.end()

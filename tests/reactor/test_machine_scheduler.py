@@ -59,7 +59,7 @@ class SchedulerMachine(SchedulerRules):
             return
         names = [f"{worker.name}: {worker.step.label}" for worker in asleep]
         awake = [worker for worker in world.turns if world.run.can(worker)]
-        queued = world.queue.handlers()
+        queued = world.ground.handlers()
         # A post takes no mutex: between its two halves somebody sleeps over what it has queued.
         posting = [
             worker
@@ -92,11 +92,11 @@ class SchedulerMachine(SchedulerRules):
         world = self.world
         if not self.free() or world.closing:
             return
-        away = sum(worker is world.queue.turn for worker in world.turns)
-        assert world.queue.turns() + away == 1, "the reactor turn is lost, or there are two"
+        away = sum(worker is world.ground.turn for worker in world.turns)
+        assert world.ground.turns() + away == 1, "the reactor turn is lost, or there are two"
         assert world.poller.inside <= 1
         if world.signal.leader is not ABSENT:
-            assert not world.queue.turns()
+            assert not world.ground.turns()
 
     def the_wait_ends_with_the_earliest_timer(self):
         """Law 7: whoever is in the kernel wait comes back in time."""
@@ -214,7 +214,7 @@ class SchedulerMachine(SchedulerRules):
         counts = world.context.counters()
         claims = counts.claims_ready + counts.claims_cancel + counts.claims_close
         assert claims + counts.claims_deadline >= counts.parks, "a parked operation was not claimed"
-        assert counts.handlers == sum(world.queue.taken.values())
+        assert counts.handlers == sum(world.ground.taken.values())
         assert counts.tasks_spawned == len(world.jobs)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import pytest
 
@@ -29,6 +28,7 @@ from tests.reactor.scheduling import (
     WatchedWait,
     Worker,
     at_rest,
+    crew,
     forever,
     guarded,
     turns,
@@ -49,20 +49,6 @@ def context(spec, system):
 @pytest.fixture
 def waits(context):
     return WatchedWait(context)
-
-
-@contextmanager
-def crew(context, count):
-    """`count` threads inside `run`: one in the kernel wait, the others asleep. Yields the threads.
-
-    The block keeps them there by a guard; at its end all must come back.
-    """
-    with context.work_guard():
-        threads = [Worker(context.run) for _ in range(count)]
-        at_rest(context, count)
-        yield threads
-    for thread in threads:
-        thread.end()
 
 
 # -- Coming and going

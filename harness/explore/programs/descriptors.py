@@ -32,6 +32,19 @@ def readiness_vs_park(stage: Stage, backend: str) -> None:
     stage.rests(context)
 
 
+@program()
+def readiness_vs_who_leaves(stage: Stage) -> None:
+    """What became ready for a thread that leaves at once is run by the one that stays."""
+    context = stage.context()
+    sock, remote = stage.socket(context)
+    context.spawn(stage.say, "recv", sock.recv, 10)
+    stage.thread("run", context.run)
+    stage.thread("run-for", context.run_for, 0)
+    stage.thread("arrive", remote.arrive, b"x")
+    stage.check(stage.ended, "recv", "b'x'")
+    stage.rests(context)
+
+
 @program("edge", "level")
 def cancel_vs_readiness(stage: Stage, backend: str) -> None:
     """A cancel meets data: the receive ends once, and the data is returned or still there."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..model import Edit, Mutant, scenario, test
+from ..model import Edit, Mutant, program, scenario, test
 
 AREA = "scheduler"
 
@@ -71,11 +71,11 @@ MUTANTS = (
             Edit(
                 "scheduler.py",
                 """
-                count += 1
+                item.runner = runner
                 item.step()
                 """,
                 """
-                count += 1
+                item.runner = runner
                 try:
                     item.step()
                 except BaseException:
@@ -144,5 +144,44 @@ MUTANTS = (
             ),
         ),
         (test("reactor/test_machine_scheduler.py"),),
+    ),
+    Mutant(
+        "a-thread-that-leaves-keeps-its-tasks",
+        AREA,
+        "wake.exception-keeps-batch: corosio PR 207, what was ready with the one that raises is lost",
+        (
+            Edit(
+                "scheduler.py",
+                """
+                except IndexError:
+                    self.queue.extend(left)
+                """,
+                """
+                except IndexError:
+                    pass
+                """,
+            ),
+        ),
+        (program("readiness-vs-who-leaves"), test("reactor/test_scheduler_queues.py")),
+    ),
+    Mutant(
+        "tasks-wait-for-a-thread-that-is-busy",
+        AREA,
+        "wake.thundering-herd: corosio aa81932, PR 49; too few threads for the work, the other way round",
+        (Edit("scheduler.py", "if not ran and self.others:", "if False:"),),
+        (test("reactor/test_scheduler_queues.py"),),
+    ),
+    Mutant(
+        "a-follower-looks-at-one-queue-only",
+        AREA,
+        "wake.post-from-thread: joyent/libuv#1453, woken for what it does not look at",
+        (
+            Edit(
+                "scheduler.py",
+                "item = self._take((self.queue, *self.others))",
+                "item = self._take((self.queue,))",
+            ),
+        ),
+        (test("reactor/test_scheduler_queues.py"),),
     ),
 )

@@ -308,7 +308,7 @@ MUTANTS = (
             Edit(
                 "scheduler.py",
                 """
-                elif self.queue:
+                elif self.queue or any(self.others):
                     self.wake()  # what this thread was woken for is for another now
                 """,
                 "",
