@@ -421,8 +421,18 @@ async def batch_mate(lab: Lab) -> None:
         if order[0] == index:
             mate = 1 - index
             lab.cancel_silently(ops[mate])
-            fresh.append(lab.start("fresh wait", socks[mate].recv, 100))
+            fresh.append(lab.start("fresh wait", wait_anew, mate))
         return data
+
+    async def wait_anew(mate: int) -> bytes:
+        while True:
+            try:
+                return await socks[mate].recv(100)
+            except reactor.BusyError:
+                # Readiness had decided already, and another thread is on its way to tell the mate.
+                if lab.threads == 1:
+                    raise
+                await lab.turns()
 
     ops = [await lab.parked(f"recv {index}", receive, index) for index in range(2)]
 
