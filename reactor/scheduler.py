@@ -1,4 +1,4 @@
-"""The scheduler: one queue, one leader, any number of threads.
+"""The scheduler: one leader, any number of threads.
 
 The queue holds tasks to step, posted calls, and once, or not at all, the *reactor turn*: a marker
 whose owner is the leader. A thread that takes the marker off the queue asks the poller what is
@@ -20,7 +20,7 @@ sleeps, and before it leads again after a turn that brought it nothing.
 
 `mutex` guards all state here, in the signal state, the timer queue, the descriptors, operations,
 scopes and wait lists of the context. The queues go without: their `popleft` and `append` are atomic.
-A thread that finds it empty looks again under the mutex before it sleeps, after it has said that it
+A thread that finds them empty looks again under the mutex before it sleeps, after it has said that it
 will; and a post, which takes no mutex, looks after it has queued its call whether somebody said so
 (`SignalState.asleep`). One of the two sees the other, if each thread's accesses are seen in their
 order: the GIL sees to that, and without it the lock inside every operation of a deque.

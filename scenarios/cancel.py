@@ -421,13 +421,13 @@ async def batch_mate(lab: Lab) -> None:
         if order[0] == index:
             mate = 1 - index
             lab.cancel_silently(ops[mate])
-            fresh.append(lab.start("fresh wait", wait_anew, mate))
+            fresh.append(lab.start("fresh wait", wait_anew, 100))
         return data
 
-    async def wait_anew(mate: int) -> bytes:
+    async def wait_anew(size: int) -> Any:
         while True:
             try:
-                return await socks[mate].recv(100)
+                return await socks[1 - order[0]].recv(size)
             except reactor.BusyError:
                 # Readiness had decided already, and another thread is on its way to tell the mate.
                 if lab.threads == 1:

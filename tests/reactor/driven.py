@@ -149,7 +149,7 @@ class Driven(Execution):
 class CountedQueue(TrackedQueue):
     """A queue of the scheduler, which writes down who took what off it."""
 
-    def __init__(self, execution: Driven, key: str, ledger: Ledger) -> None:
+    def __init__(self, execution: Execution, key: str, ledger: Ledger) -> None:
         super().__init__(execution, key)
         self._ledger = ledger
 
@@ -164,7 +164,9 @@ class CountedQueue(TrackedQueue):
         super().extend(items)
         if TURN in items:  # it has put what it took before the turn that it has
             self._ledger.turn = None
-            self._ledger.taken[self._execution.current.index] -= len(items) - 1
+            me = self._execution.current
+            assert me is not None
+            self._ledger.taken[me.index] -= len(items) - 1
 
     def popleft(self) -> Any:
         """As `deque.popleft`."""
@@ -194,8 +196,9 @@ class Ledger(Ground):
 
     def queue(self) -> CountedQueue:
         """Return a counted queue."""
-        self.queues.append(CountedQueue(self._execution, f"queue-{len(self.queues)}", self))
-        return self.queues[-1]
+        queue = CountedQueue(self._execution, f"queue-{len(self.queues)}", self)
+        self.queues.append(queue)
+        return queue
 
     def handlers(self) -> list[Any]:
         """Return what is queued but the reactor turn; takes no step."""
