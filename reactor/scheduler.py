@@ -357,7 +357,7 @@ class Scheduler:
     def _follow(self, runner: Runner, deadline: float, *, block: bool) -> Any:
         """Take an item off any queue, asleep until there is one; NOTHING when `run` has to return."""
         if runner.queue is not self.queue:
-            try:
+            try:  # without the mutex, as the first thread does
                 return self.queue.popleft()
             except IndexError:
                 pass

@@ -60,8 +60,11 @@ class Ground(System):
 
     def queue(self) -> TrackedQueue:
         """Return a tracked queue."""
-        self.queues.append(TrackedQueue(self._execution, f"queue-{len(self.queues)}"))
+        self.queues.append(self._make_queue(f"queue-{len(self.queues)}"))
         return self.queues[-1]
+
+    def _make_queue(self, key: str) -> TrackedQueue:
+        return TrackedQueue(self._execution, key)
 
     def adopt(self, sock: Any) -> Any:
         """They are fit as they are."""

@@ -8,13 +8,12 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import reactor
-from reactor.scheduler import TURN
 from reactor.stream import StreamSocket
 
 from .ground import FakeSocket, Ground
 from .pollers import BACKENDS
 from .steps import Violation
-from .track import TrackedQueue
+from .track import TrackedQueue, queued
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -157,15 +156,10 @@ class Stage:
         )
 
     @staticmethod
-    def _queued(context: reactor.IoContext) -> tuple[int, int]:
-        """Return how many handlers are queued, and how many reactor turns; takes no step."""
-        scheduler = context.scheduler
-        items: list[object] = []
-        for queue in (scheduler.queue, *scheduler.others):
-            assert isinstance(queue, TrackedQueue)  # of a `Ground`
-            items += queue.items()
-        turns = items.count(TURN)
-        return len(items) - turns, turns
+    def _queued(context: reactor.IoContext) -> tuple[list[Any], int]:
+        queues = (context.scheduler.queue, *context.scheduler.others)
+        assert all(isinstance(queue, TrackedQueue) for queue in queues)  # of a `Ground`
+        return queued(queues)
 
     def _stuck(self) -> Violation | None:
         """Everybody waits for ever: is there something to do?"""

@@ -15,7 +15,7 @@ from reactor.backends._level import LevelBackend
 from reactor.backends.base import Backend
 from reactor.descriptor import Descriptor, IoOperation, Slot
 from reactor.operation import Operation
-from reactor.scheduler import Scheduler
+from reactor.scheduler import TURN, Scheduler
 from reactor.scope import CancelScope, GroupScope
 from reactor.signals import SignalState
 from reactor.strand import Strand, _Place
@@ -143,10 +143,6 @@ class TrackedQueue(deque[Any]):
         self._execution.step(self._key, True, "queue.pop", harmless=self._empty)
         return super().pop()
 
-    def items(self) -> list[Any]:
-        """Return what is queued; takes no step."""
-        return list(deque.__iter__(self))
-
     def _empty(self) -> bool:
         return not super().__len__()
 
@@ -161,3 +157,9 @@ class TrackedQueue(deque[Any]):
 
     def __bool__(self) -> bool:
         return self.__len__() > 0
+
+
+def queued(queues: Iterable[deque[Any]]) -> tuple[list[Any], int]:
+    """Return the handlers on `queues`, and how many reactor turns there are; takes no step."""
+    items = [item for queue in queues for item in queue]
+    return [item for item in items if item is not TURN], items.count(TURN)

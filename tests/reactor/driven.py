@@ -194,19 +194,5 @@ class Ledger(Ground):
         self.taken = dict.fromkeys((worker.index for worker in execution.workers), 0)
         self.turn: Worker | None = None
 
-    def queue(self) -> CountedQueue:
-        """Return a counted queue."""
-        queue = CountedQueue(self._execution, f"queue-{len(self.queues)}", self)
-        self.queues.append(queue)
-        return queue
-
-    def handlers(self) -> list[Any]:
-        """Return what is queued but the reactor turn; takes no step."""
-        return [item for item in self._queued() if item is not TURN]
-
-    def turns(self) -> int:
-        """Return how many reactor turns are queued; takes no step."""
-        return self._queued().count(TURN)
-
-    def _queued(self) -> list[Any]:
-        return [item for queue in self.queues for item in queue.items()]
+    def _make_queue(self, key: str) -> CountedQueue:
+        return CountedQueue(self._execution, key, self)

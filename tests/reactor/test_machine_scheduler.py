@@ -12,6 +12,7 @@ from hypothesis import settings
 from hypothesis.stateful import invariant, run_state_machine_as_test
 
 from harness.explore.control import Crew
+from harness.explore.track import queued
 from reactor.signals import ABSENT
 from tests.reactor.scheduler_rules import SchedulerRules
 
@@ -59,14 +60,14 @@ class SchedulerMachine(SchedulerRules):
             return
         names = [f"{worker.name}: {worker.step.label}" for worker in asleep]
         awake = [worker for worker in world.turns if world.run.can(worker)]
-        queued = world.ground.handlers()
+        handlers, _ = queued(world.ground.queues)
         # A post takes no mutex: between its two halves somebody sleeps over what it has queued.
         posting = [
             worker
             for worker in world.run.workers
             if not worker.finished and worker not in world.turns and world.run.can(worker)
         ]
-        assert awake or posting or not queued, f"lost wake-up: {queued} queued, asleep: {names}"
+        assert awake or posting or not handlers, f"lost wake-up: {handlers} queued, asleep: {names}"
         assert not signal.stopped, f"stopped, asleep: {names}"
         assert signal.work or posting or signal.busy, f"missing return: no work, asleep: {names}"
         for worker in asleep:
@@ -93,10 +94,11 @@ class SchedulerMachine(SchedulerRules):
         if not self.free() or world.closing:
             return
         away = sum(worker is world.ground.turn for worker in world.turns)
-        assert world.ground.turns() + away == 1, "the reactor turn is lost, or there are two"
+        _, turns = queued(world.ground.queues)
+        assert turns + away == 1, "the reactor turn is lost, or there are two"
         assert world.poller.inside <= 1
         if world.signal.leader is not ABSENT:
-            assert not world.ground.turns()
+            assert not turns
 
     def the_wait_ends_with_the_earliest_timer(self):
         """Law 7: whoever is in the kernel wait comes back in time."""
