@@ -73,7 +73,6 @@ class Acceptor(SocketBase):
         super()._attach(sock, family, context)
         self.pauses = 0
         self._gate = Gate(self._context.scheduler, "its turn to accept")
-        self._read = self._descriptor.read
 
     def bind(self, address: Any, *, reuse_address: bool = True, reuse_port: bool = False) -> None:
         """Bind to `address`.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .dispatch import perform
@@ -37,7 +38,7 @@ class DatagramSocket(DataSocket):
         # No UDP datagram is larger than MAX_RECV; a Unix one may be.
         self._most = sys.maxsize if self._unix else MAX_RECV
         self._sendto = self._sock.sendto
-        self._recvfrom = self._recv_named if self._unix else self._sock.recvfrom
+        self._recvfrom = partial(_recv_named, self._sock) if self._unix else self._sock.recvfrom
 
     def bind(self, address: Any, *, reuse_address: bool = False, reuse_port: bool = False) -> None:
         """Bind to `address`.
@@ -94,10 +95,6 @@ class DatagramSocket(DataSocket):
             raise ValueError(f"cannot receive {size} bytes of a datagram: it is 1 or more")
         return self._most
 
-    def _recv_named(self, size: int, flags: int) -> tuple[bytes, Any]:
-        data, address = self._sock.recvfrom(size, flags)
-        return data, display_address(address)
-
     # -- Sending
 
     def send(self, data: Buffer, /) -> Awaitable[int]:
@@ -131,3 +128,8 @@ class DatagramSocket(DataSocket):
         except BlockingIOError as exc:
             # Or one's own buffer is full, which ends as soon.
             raise QueueFullError from exc
+
+
+def _recv_named(sock: Any, size: int, flags: int) -> tuple[bytes, Any]:
+    data, address = sock.recvfrom(size, flags)
+    return data, display_address(address)

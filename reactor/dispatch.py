@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import types
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .descriptor import WRITE
 from .errors import Cause, ClosedError, OperationCancelled
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from .descriptor import Slot
     from .operation import Operation
+
+#: What tells how far an operation has come. A tuple: an ``X | Y`` would be made anew for each error.
+_TELLING: Final = (OSError, OperationCancelled)
 
 
 @types.coroutine
@@ -113,7 +116,10 @@ def perform(
             slot.calling = False
             if slot.closed:
                 slot.descriptor.let_go()
-        if isinstance(exc, OSError | OperationCancelled):
+        op.task = task = (
+            None  # see `Task.step`: the task may keep the error, and with it this frame
+        )
+        if isinstance(exc, _TELLING):
             exc.transferred = done  # type: ignore[union-attr]  # OSError takes attributes too
         if (
             isinstance(exc, OSError)

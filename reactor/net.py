@@ -69,7 +69,10 @@ async def _connect(cls: type[_S], host: str, port: int) -> _S:
             error = exc
         else:
             return sock
-    raise error or OSError(f"{host} has no address")
+    try:
+        raise error or OSError(f"{host} has no address")
+    finally:
+        error = None  # see `Task.step`
 
 
 def _own_address(host: str, port: int, kind: int, context: IoContext | None) -> tuple[int, Any]:

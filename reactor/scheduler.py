@@ -342,6 +342,7 @@ class Scheduler:
                     else:  # a quarter of what it costs to unpack nothing
                         variables.run(function)
         finally:
+            item = None  # see `Task.step`
             running.context = outer
             with self.mutex:
                 self.handlers += count - counted
@@ -424,10 +425,7 @@ class Scheduler:
             with self.mutex:
                 signal.returned()
                 queue = self.queue
-                deliver(ready)
-                if self.level:
-                    for slot in ready:
-                        backend.interest_changed(slot.descriptor)
+                deliver(self, ready)
                 now = 0.0
                 if self.timers.near or self.timers.fresh:
                     now = self.now()

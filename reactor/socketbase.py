@@ -61,6 +61,8 @@ class SocketBase:
             self._sock.close()
             raise
         self._descriptor.owner = self
+        self._read = self._descriptor.read
+        self._write = self._descriptor.write
 
     @property
     def context(self) -> IoContext:
@@ -104,11 +106,11 @@ class SocketBase:
 
     def wait_readable(self) -> Awaitable[None]:
         """Wait until a receive would not block; consumes nothing."""
-        return perform(self._descriptor.read, self._check_ready, READ)
+        return perform(self._read, self._check_ready, READ)
 
     def wait_writable(self) -> Awaitable[None]:
         """Wait until a send would not block."""
-        return perform(self._descriptor.write, self._check_ready, WRITE)
+        return perform(self._write, self._check_ready, WRITE)
 
     def cancel(self) -> int:
         """End what is pending on this socket with `OperationCancelled`; from any thread.
@@ -200,8 +202,6 @@ class DataSocket(SocketBase):
     def _attach(self, sock: socket.socket | None, family: int, context: IoContext | None) -> None:
         super()._attach(sock, family, context)
         # Bound methods, taken once: what the hot path calls.
-        self._read = self._descriptor.read
-        self._write = self._descriptor.write
         self._recv = self._sock.recv
         self._send = self._sock.send
         self._write.flags = self._system.send_flags

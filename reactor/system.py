@@ -18,7 +18,7 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .errors import Unsupported
 
@@ -88,6 +88,26 @@ class _QuickSocket(socket.socket):
         return socket.socket(*numbers, fileno=fd), address
 
 
+#: Extensions beyond POSIX that a system may lack, and the name that shows each.
+_NAMES: Final[dict[str, tuple[Any, str]]] = {
+    "epoll": (select, "epoll"),
+    "kqueue": (select, "kqueue"),
+    "poll": (select, "poll"),
+    "select": (select, "select"),
+    "eventfd": (os, "eventfd"),
+    "timerfd": (os, "timerfd_create"),
+    "pipe2": (os, "pipe2"),
+    "sock_nonblock": (socket, "SOCK_NONBLOCK"),
+    "so_nosigpipe": (socket, "SO_NOSIGPIPE"),
+    "reuseport": (socket, "SO_REUSEPORT"),
+    "unix": (socket, "AF_UNIX"),
+}
+
+#: Which of them there are, looked up once: that a module has no such name CPython says with a text, which
+#: takes longer to write than a system call, and every accepted socket asks.
+_OFFERED: Final = {name: hasattr(module, attribute) for name, (module, attribute) in _NAMES.items()}
+
+
 class System:
     """The real operating system.
 
@@ -100,25 +120,9 @@ class System:
     #: `adopt` sets SO_NOSIGPIPE, and CPython ignores SIGPIPE unless told otherwise.
     send_flags: int = getattr(socket, "MSG_NOSIGNAL", 0)
 
-    #: Extensions beyond POSIX that a system may lack, and the name that shows each.
-    _names: ClassVar[dict[str, tuple[Any, str]]] = {
-        "epoll": (select, "epoll"),
-        "kqueue": (select, "kqueue"),
-        "poll": (select, "poll"),
-        "select": (select, "select"),
-        "eventfd": (os, "eventfd"),
-        "timerfd": (os, "timerfd_create"),
-        "pipe2": (os, "pipe2"),
-        "sock_nonblock": (socket, "SOCK_NONBLOCK"),
-        "so_nosigpipe": (socket, "SO_NOSIGPIPE"),
-        "reuseport": (socket, "SO_REUSEPORT"),
-        "unix": (socket, "AF_UNIX"),
-    }
-
     def has(self, name: str) -> bool:
-        """Tell whether this system offers the extension `name` (see `_names` for the names)."""
-        module, attribute = self._names[name]
-        return hasattr(module, attribute)
+        """Tell whether this system offers the extension `name` (see `_NAMES` for the names)."""
+        return _OFFERED[name]
 
     def _demand(self, name: str) -> None:
         if not self.has(name):
@@ -126,7 +130,7 @@ class System:
 
     def _need(self, name: str) -> Any:
         self._demand(name)
-        module, attribute = self._names[name]
+        module, attribute = _NAMES[name]
         return getattr(module, attribute)
 
     # -- Clock and threads

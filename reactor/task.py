@@ -143,7 +143,10 @@ class Task(Generic[T]):
         """
         error = self.exception()
         if error is not None:
-            raise error
+            try:
+                raise error
+            finally:
+                del self, error  # see `step`
         return self._result  # type: ignore[return-value]  # set when there is no error
 
     def exception(self) -> BaseException | None:
@@ -162,13 +165,19 @@ class Task(Generic[T]):
             joiners = self._joiners
             if joiners is None:
                 joiners = self._joiners = WaitList(self.scheduler, f"task {self.name}")
-        yield from joiners.wait_until(lambda: self.done)  # pyright: ignore[reportGeneralTypeIssues]
+        yield from joiners.wait_until(self._is_done)  # pyright: ignore[reportGeneralTypeIssues]
         if self.cancelled:
             error = self._error
             raise OperationCancelled(
                 error.cause if isinstance(error, OperationCancelled) else Cause.CANCEL
             ) from error
-        return self.result()
+        try:
+            return self.result()
+        finally:
+            del self  # see `step`
+
+    def _is_done(self) -> bool:
+        return self.done
 
     # -- For the scheduler
 
@@ -201,6 +210,7 @@ class Task(Generic[T]):
                     op.state = op.state.resume
             if op.cause is not READY:
                 error = OperationCancelled(op.cause, scoped=op.scoped)
+                op.task = None  # see below, where an error ends the task
         self.credit = BUDGET
         if self.interrupted:  # in this order: who interrupts says so, and then takes the budget
             self.credit = 0
@@ -214,8 +224,15 @@ class Task(Generic[T]):
                 self._finish(stop.value, None)
                 return
             except BaseException as exc:  # noqa: BLE001 - _finish decides where it surfaces
-                self._finish(None, exc)
+                try:
+                    self._finish(None, exc)
+                finally:
+                    # The task keeps the error, whose traceback keeps this frame: it must not keep the
+                    # task, lest all of them wait for the collector.
+                    del self, op, run, send
                 return
+            finally:
+                error = None  # likewise
             if op.__class__ is IoOperation:
                 # Without the mutex, as nearly always nobody else is interested: from `op.state` on the
                 # operation is parked, and another thread may claim it and have the task. Whoever has
@@ -266,6 +283,7 @@ class Task(Generic[T]):
         """Run the first step: in the context of the task, which is to know it."""
         running_task.set(self)
         self._send = send = self._coro.send
+        del self  # see `step`
         return send(value)
 
     def _take_back(self, op: IoOperation) -> bool:
@@ -297,6 +315,9 @@ class Task(Generic[T]):
                 on_done(self)
             if self.alarm is not None:
                 scheduler.timers.cancel(self.alarm)
+                self.alarm = None
+            # Its scope knows it, too.
+            self.root = self.scope = None
             if self._joiners is not None and self._joiners.wake_all():
                 heard = True
             scheduler.tasks.pop(self, None)

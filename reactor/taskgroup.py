@@ -103,14 +103,17 @@ class TaskGroup:
             except OperationCancelled as exc:  # from outside, or from the group itself
                 cancelled = cancelled or exc
         self._open = False
-        absorbed = self._scope.__exit__(
-            OperationCancelled if cancelled else None, cancelled, traceback
-        )
-        if self._errors:
-            errors = list(self._errors.values())
-            if len(errors) == 1 and not isinstance(errors[0], Exception):
-                raise errors[0]
-            raise BaseExceptionGroup("tasks of a group failed", errors) from None
-        if cancelled is not None and cancelled is not error and not absorbed:
-            raise cancelled
+        try:
+            absorbed = self._scope.__exit__(
+                OperationCancelled if cancelled else None, cancelled, traceback
+            )
+            if self._errors:
+                errors = list(self._errors.values())
+                if len(errors) == 1 and not isinstance(errors[0], Exception):
+                    raise errors[0]
+                raise BaseExceptionGroup("tasks of a group failed", errors) from None
+            if cancelled is not None and cancelled is not error and not absorbed:
+                raise cancelled
+        finally:
+            del self, error, cancelled  # see `Task.step`
         return absorbed

@@ -69,6 +69,7 @@ class Place:
                 return await main()
             finally:
                 watchdog.cancel()
+                watchdog.join()  # it knows the context, which is to be gone with the test
 
         return reactor.run(bounded, backend=self.spec, system=system or self.system(table, clock))
 

@@ -328,10 +328,10 @@ def test_what_sticky_means(where):
             descriptor = sock._descriptor
             assert descriptor.read.exact
             before = (descriptor.read.edges, descriptor.write.edges)
-            deliver(descriptor.slots(STICKY))
+            deliver(descriptor.scheduler, descriptor.slots(STICKY))
             assert not descriptor.read.exact
             assert (descriptor.read.edges, descriptor.write.edges) == before
-            deliver(descriptor.slots(READ | WRITE))
+            deliver(descriptor.scheduler, descriptor.slots(READ | WRITE))
             assert descriptor.read.edges == before[0] + 1
             assert descriptor.write.edges == before[1] + 1
 
@@ -498,7 +498,7 @@ def test_closing_ends_what_is_pending(where):
             task = await receiving(sock)
             peer.sendall(b"hello")
             with reactor.current_context().scheduler.mutex:
-                deliver(sock._descriptor.slots(READ))
+                deliver(sock._descriptor.scheduler, sock._descriptor.slots(READ))
             assert sock._descriptor.close()
             assert (await task).cause is Cause.CLOSE, "though readiness came first"
             sock._sock.close()

@@ -37,8 +37,9 @@ def counters():
 
 def report(sock, events):
     """What the leader does when the poller reports `events`; the operation is claimed, and not run."""
-    with reactor.current_context().scheduler.mutex:
-        deliver(sock._descriptor.slots(events))
+    scheduler = reactor.current_context().scheduler
+    with scheduler.mutex:
+        deliver(scheduler, sock._descriptor.slots(events))
 
 
 # -- Speculation

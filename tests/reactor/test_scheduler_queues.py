@@ -81,7 +81,7 @@ def test_a_task_that_became_ready_waits_where_it_was_stepped_last(context):
         with scheduler.mutex:
             for task, runner in zip(tasks, runners, strict=True):
                 task.runner = runner
-            deliver([here._read for here, _ in pairs])
+            deliver(context.scheduler, [here._read for here, _ in pairs])
             found = [list(runner.queue) for runner in runners]
         for queue, runner in zip(found, runners, strict=True):
             if runner.queue is scheduler.queue:
@@ -130,7 +130,7 @@ def test_a_follower_that_is_woken_takes_what_waits_for_a_busy_thread(context):
             at_rest(context, 3, busy=1)
             with context.scheduler.mutex:
                 task.runner = busy.runner
-                deliver([here._read])
+                deliver(context.scheduler, [here._read])
                 context.scheduler.wake()
             at_rest(context, 3, busy=1)
             assert task.runner is not busy.runner
@@ -153,7 +153,7 @@ def test_what_waits_for_a_thread_that_leaves_is_left_to_the_others(context):
             (leaver,) = [thread for thread in threads if thread.ident == other.ident]
             with scheduler.mutex:
                 task.runner = other.runner
-                deliver([here._read])
+                deliver(context.scheduler, [here._read])
                 assert list(other.runner.queue) == [task]
             other.error = ZeroDivisionError("the end of its run")
             leaves.close()

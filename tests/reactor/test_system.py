@@ -234,8 +234,15 @@ class Option:
             raise OSError(self.code, os.strerror(self.code))
 
 
-def test_sigpipe_is_kept_away_where_it_takes_an_option(monkeypatch):
+@pytest.fixture
+def so_nosigpipe(monkeypatch):
+    """As macOS and the BSDs have it."""
     monkeypatch.setattr(socket, "SO_NOSIGPIPE", 0x1022, raising=False)
+    monkeypatch.setitem(reactor.system._OFFERED, "so_nosigpipe", True)
+
+
+@pytest.mark.usefixtures("so_nosigpipe")
+def test_sigpipe_is_kept_away_where_it_takes_an_option():
     sock = Option()
     assert System().adopt(sock) is sock  # type: ignore[comparison-overlap, arg-type]
     assert sock.options == [(socket.SOL_SOCKET, 0x1022, 1)]
@@ -244,9 +251,9 @@ def test_sigpipe_is_kept_away_where_it_takes_an_option(monkeypatch):
     assert sock.options == []
 
 
-def test_a_socket_that_is_reset_already_takes_no_option(monkeypatch):
+@pytest.mark.usefixtures("so_nosigpipe")
+def test_a_socket_that_is_reset_already_takes_no_option():
     """macOS answers EINVAL then; the first operation will tell."""
-    monkeypatch.setattr(socket, "SO_NOSIGPIPE", 0x1022, raising=False)
     System().adopt(Option(errno.EINVAL))  # type: ignore[arg-type]
     with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
         System().adopt(Option(errno.EBADF))  # type: ignore[arg-type]

@@ -120,8 +120,8 @@ MUTANTS = (
         (
             Edit(
                 "dispatch.py",
-                "if isinstance(exc, OSError | OperationCancelled):",
-                "if isinstance(exc, OSError):",
+                "_TELLING: Final = (OSError, OperationCancelled)",
+                "_TELLING: Final = (OSError,)",
             ),
         ),
         (scenario("cancel.partial-send"),),
@@ -133,8 +133,8 @@ MUTANTS = (
         (
             Edit(
                 "dispatch.py",
-                "if isinstance(exc, OSError | OperationCancelled):",
-                "if isinstance(exc, OperationCancelled):",
+                "_TELLING: Final = (OSError, OperationCancelled)",
+                "_TELLING: Final = (OperationCancelled,)",
             ),
         ),
         (scenario("partial.failed-send"),),

@@ -14,8 +14,8 @@ MUTANTS = (
         (
             Edit(
                 "scheduler.py",
-                "deliver(ready)",
-                "deliver(ready if self.timers.next_deadline() > self.now() else ())",
+                "deliver(self, ready)",
+                "deliver(self, ready if self.timers.next_deadline() > self.now() else ())",
             ),
         ),
         (scenario("timer.timeout-and-io-same-turn", "epoll"),),
