@@ -58,12 +58,14 @@ class Slot:
         "misses",
         "op",
         "partials",
+        "scheduler",
         "seen",
         "watched",
     )
 
-    def __init__(self, descriptor: Descriptor, direction: int) -> None:
+    def __init__(self, descriptor: Descriptor, scheduler: Scheduler, direction: int) -> None:
         self.descriptor = descriptor
+        self.scheduler = scheduler
         self.direction = direction
         # A descriptor that was never registered is believed ready: trying is how one finds out.
         self.edges = 1
@@ -92,7 +94,7 @@ class Slot:
 
         Not of a closed one: the number may be somebody else's.
         """
-        with self.descriptor.scheduler.mutex:
+        with self.scheduler.mutex:
             if not self.closed:
                 self.edges += 1
 
@@ -123,7 +125,7 @@ class IoOperation(Operation):
         if slot.edges != slot.seen:
             if task.credit > 0:
                 return False
-            descriptor.scheduler.deferrals += 1
+            slot.scheduler.deferrals += 1
             return self.defer(task)
         if not descriptor.registered & slot.direction:
             try:
@@ -132,7 +134,7 @@ class IoOperation(Operation):
                 slot.edges += 1  # nobody will report it: the next operation has to try
                 raise
         self.settle(task)
-        scheduler = descriptor.scheduler
+        scheduler = slot.scheduler
         if scheduler.level:
             scheduler.interest_wanted(descriptor)
         return True
@@ -143,7 +145,7 @@ class IoOperation(Operation):
         if not super().claim(cause, scoped=scoped):
             return False
         if parked:
-            self.slot.descriptor.scheduler.parks_ended += 1
+            self.slot.scheduler.parks_ended += 1
         return True
 
     def vacate(self) -> None:
@@ -154,9 +156,9 @@ class IoOperation(Operation):
         """
         self.slot.op = IoOperation(self.slot)
         self.slot.calling = False
-        descriptor = self.slot.descriptor
-        if descriptor.scheduler.level:
-            descriptor.scheduler.backend.interest_changed(descriptor)
+        scheduler = self.slot.scheduler
+        if scheduler.level:
+            scheduler.backend.interest_changed(self.slot.descriptor)
 
     def cancel(self, cause: Cause) -> int:
         """End the operation if it is pending; 1 if this ended it, else 0. The mutex is held."""
@@ -210,8 +212,8 @@ class Descriptor:
         self.closed = False
         self.gone = False  # the number has been given back
         self.owner: Any = None  # what `IoContext.close` closes
-        self.read = Slot(self, READ)
-        self.write = Slot(self, WRITE)
+        self.read = Slot(self, scheduler, READ)
+        self.write = Slot(self, scheduler, WRITE)
         scheduler.adopt(self)
 
     @property
@@ -351,8 +353,10 @@ class Descriptor:
 
 
 #: The slot of a descriptor that is gone: nothing is ever pending on it.
-_GONE: Final = Slot(None, READ)  # type: ignore[arg-type]  # nobody asks whose it is, as it is closed
+_GONE: Final = Slot(None, None, READ)  # type: ignore[arg-type]  # nobody asks whose a closed one is
 _GONE.closed = True
+_GONE.seen = _GONE.edges
+_GONE.exact = False
 
 
 def deliver(scheduler: Scheduler, ready: Sequence[Slot]) -> None:
@@ -379,10 +383,11 @@ def deliver(scheduler: Scheduler, ready: Sequence[Slot]) -> None:
         op = slot.op
         if op.state is not PARKED:
             slot.edges += 1
-        if op.state is PARKED:
-            slot.seen = 0
-            op.state = _CLAIM
-            push(op.task)
+            if op.state is not PARKED:
+                continue
+        slot.seen = 0
+        op.state = _CLAIM
+        push(op.task)
     if claimed:
         scheduler.readied += len(claimed)
         scheduler.hand_out(claimed)

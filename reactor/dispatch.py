@@ -67,7 +67,12 @@ def perform(
     try:
         while True:
             edges = slot.edges
-            if edges != slot.seen and (pending or (task := running_task.get()).credit > 0):
+            ready = edges != slot.seen
+            if ready and not pending:
+                alone = slot.scheduler.alone  # first, as a context variable is found slowly
+                task = running_task.get() if alone is None else alone.task
+                ready = task.credit > 0
+            if ready:
                 try:
                     result = attempt(arg, slot.flags)
                 except BlockingIOError:

@@ -70,13 +70,18 @@ class Runner:
     """A thread inside `run`.
 
     Attributes:
+        ident: of the thread.
         queue: for the tasks that it has stepped last: its own, or the scheduler's if no other runner
             has that; the scheduler's, too, once it has left. Filled under the mutex.
+        task: the one that it steps, or stepped last. The thread's own.
     """
 
-    __slots__ = ("queue",)
+    __slots__ = ("ident", "queue", "task")
 
-    def __init__(self, queue: deque[Any]) -> None:
+    task: Task[Any]  # from its first step on
+
+    def __init__(self, ident: int, queue: deque[Any]) -> None:
+        self.ident = ident
         self.queue = queue
 
 
@@ -95,15 +100,12 @@ class Scheduler:
         self.timers = TimerQueue()
         self.queue: deque[Any] = system.queue()
         self.queue.append(TURN)
-        # Those of runners beside it; guarded by the mutex.
-        self.others: tuple[deque[Any], ...] = ()
+        self._let_in(())
         self.tasks: dict[Task[Any], None] = {}
         self.descriptors: dict[Descriptor, None] = {}
         self.closing = False
         self.closed = False
         self.foreign = False  # this is a forked child's copy, not closed yet
-        self._inside: set[int] = set()  # threads in `run()`, to refuse nesting
-        self._first: Runner | None = None  # whose queue is the common one; guarded by the mutex
         # Counters, all guarded by the mutex.
         self.waits = 0
         self.interrupts = 0
@@ -208,26 +210,38 @@ class Scheduler:
 
     # -- The queues of runners
 
+    def _let_in(self, runners: tuple[Runner, ...]) -> None:
+        """Have `runners` inside, and nobody else. The mutex is held."""
+        common = self.queue
+        self.runners = runners
+        # The queues of runners beside the common one, and all.
+        self.others = tuple(runner.queue for runner in runners if runner.queue is not common)
+        self.queues = (common, *self.others)
+        # The one that is inside, None if there are more, or none: for `perform`, without the mutex. A
+        # thread that reads a runner here while it steps a task finds itself: whoever enters besides it
+        # writes None before he steps anything, and whoever is named has stepped all along.
+        self.alone = runners[0] if len(runners) == 1 else None
+
+    def is_inside(self, ident: int) -> bool:
+        """Tell whether thread `ident` is in `run`. The mutex is held."""
+        return any(runner.ident == ident for runner in self.runners)
+
     def _enter(self, ident: int) -> Runner:
         """Let thread `ident` in. The mutex is held."""
-        self._inside.add(ident)
         self.signal.enter()
-        if self._first is None:
-            self._first = runner = Runner(self.queue)
-        else:
-            runner = Runner(self.system.queue())
-            self.others = (*self.others, runner.queue)
+        taken = any(runner.queue is self.queue for runner in self.runners)
+        runner = Runner(ident, self.system.queue() if taken else self.queue)
+        self._let_in((*self.runners, runner))
         return runner
 
-    def _leave(self, ident: int, runner: Runner) -> None:
-        """Let thread `ident` out; what it has left is for the others. The mutex is held."""
-        self._inside.discard(ident)
+    def _leave(self, runner: Runner) -> None:
+        """Let `runner` out; what it has left is for the others. The mutex is held."""
         self.signal.leave()
-        if runner is self._first:
-            self._first = None
-            return
+        self._let_in(tuple(other for other in self.runners if other is not runner))
+        runner.task = None  # type: ignore[assignment]  # which knows it, too; nobody asks any more
         own, runner.queue = runner.queue, self.queue
-        self.others = tuple(queue for queue in self.others if queue is not own)
+        if own is self.queue:
+            return
         left: deque[Any] = deque()
         try:
             while True:  # its tasks go on elsewhere, in their order
@@ -256,8 +270,7 @@ class Scheduler:
     def queued(self) -> int:
         """How many items are on the queues."""
         count = 0
-        queues = (self.queue, *self.others)
-        for queue in queues:
+        for queue in self.queues:
             count += len(queue)
         return count
 
@@ -310,7 +323,7 @@ class Scheduler:
         ident = self.system.get_ident()
         with self.mutex:
             self.check_open()
-            if ident in self._inside:
+            if self.is_inside(ident):
                 raise ReactorError("this thread is already inside run() of this IoContext")
             runner = self._enter(ident)
         outer, running.context = running.context, self.context
@@ -328,6 +341,7 @@ class Scheduler:
                         break
                 if item.__class__ is Task:
                     count += 1
+                    runner.task = item
                     item.runner = runner
                     item.step()
                 elif item is TURN:
@@ -346,12 +360,12 @@ class Scheduler:
             running.context = outer
             with self.mutex:
                 self.handlers += count - counted
-                self._leave(ident, runner)
+                self._leave(runner)
                 if self.closing or self.signal.work == 0:
                     # `close` waits for the last one to leave, and who had nothing to do but to wait
                     # for what this thread was at has to look whether that was all.
                     self._wake_everybody()
-                elif self.queue or any(self.others):
+                elif any(self.queues):
                     self.wake()  # what this thread was woken for is for another now
         return count
 
@@ -366,7 +380,7 @@ class Scheduler:
         item: Any = NOTHING
         with self.mutex:
             while not signal.stopped:
-                item = self._take((self.queue, *self.others))
+                item = self._take(self.queues)
                 if item is not NOTHING or not block or self._is_done():
                     break
                 timeout = None
@@ -403,7 +417,7 @@ class Scheduler:
                     self.wake()
                     return True
             timeout: float | None = 0.0
-            if not self.queue and not any(self.others):
+            if not any(self.queues):
                 if block and self._is_done():
                     self.queue.append(TURN)
                     return False
@@ -476,7 +490,7 @@ class Scheduler:
             False when the context was closed already, or is being closed by another thread.
         """
         with self.mutex:
-            if self.system.get_ident() in self._inside:
+            if self.is_inside(self.system.get_ident()):
                 raise ReactorError("close() was called from inside run() of the same IoContext")
             if self.foreign:
                 self.foreign = False
@@ -535,14 +549,16 @@ class Scheduler:
         self.mutex = self.system.lock()  # a thread that is not here may have held the other
         self._condition = self.system.condition(self.mutex)
         self.closing = self.foreign = True
-        self._inside &= {self.system.get_ident()}
+        ident = self.system.get_ident()
+        queues = self.queues
+        self._let_in(tuple(runner for runner in self.runners if runner.ident == ident))
         signal = self.signal  # the same, which the `run` of this thread holds
         signal.leader = ABSENT  # so that nobody writes to the waker
         signal.idle = signal.signalled = 0
         signal.asleep = False
-        signal.runners = len(self._inside)
+        signal.runners = len(self.runners)
         signal.stopped = True
-        for queue in (self.queue, *self.others):
+        for queue in queues:
             queue.clear()
         self.timers.clear()
         for task in self.tasks:

@@ -157,7 +157,7 @@ class Stage:
 
     @staticmethod
     def _queued(context: reactor.IoContext) -> tuple[list[Any], int]:
-        queues = (context.scheduler.queue, *context.scheduler.others)
+        queues = context.scheduler.queues
         assert all(isinstance(queue, TrackedQueue) for queue in queues)  # of a `Ground`
         return queued(queues)
 

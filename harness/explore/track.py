@@ -33,8 +33,11 @@ if TYPE_CHECKING:
 #: Attributes that hold a value, and those that hold a container, of every class with shared state.
 TRACKED: dict[type, tuple[str, str]] = {
     Scheduler: (
-        "closing closed waits interrupts readied parks_ended deferrals timers_fired handlers spawned",
-        "tasks descriptors claims retired _inside",
+        (
+            "closing closed waits interrupts readied parks_ended deferrals timers_fired handlers spawned "
+            "runners alone"
+        ),
+        "tasks descriptors claims retired",
     ),
     SignalState: ("asleep idle leader runners signalled stopped work", ""),
     TimerQueue: ("_bound _garbage _horizon _infinite", "fresh near _buckets _deadlines _starts"),

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from reactor import IoContext, StreamSocket
+from reactor import CancelScope, IoContext, StreamSocket
 from reactor.descriptor import deliver
 from reactor.local import current_task
 from tests.reactor.scheduling import (
@@ -91,6 +91,48 @@ def test_a_task_that_became_ready_waits_where_it_was_stepped_last(context):
             there._sock.send(b"x")
 
 
+def test_an_operation_is_of_the_task_that_does_it_and_not_of_another_thread_s(context):
+    """The one that is held was alone, and has its budget yet; that of the other one is cancelled."""
+
+    async def cancelled():
+        with CancelScope() as scope:
+            scope.cancel()
+            await here.recv(1)
+        return scope.cancelled_caught
+
+    here, there = StreamSocket.pair(context)
+    there._sock.send(b"x")
+    with context.work_guard():
+        threads = [Worker(context.run)]
+        with held(context) as busy:
+            assert context.scheduler.alone is busy.runner
+            assert busy.runner.task.credit > 0
+            threads.append(Worker(context.run))
+            at_rest(context, 2, busy=1)
+            assert context.scheduler.alone is None
+            task = context.spawn(cancelled)
+            at_rest(context, 2, busy=1)
+            assert task.result()
+    for thread in threads:
+        thread.end()
+    assert context.scheduler.alone is None
+
+
+def test_who_is_left_alone_is_known_again(context):
+    with context.work_guard():
+        threads = [Worker(context.run) for _ in range(2)]
+        at_rest(context, 2)
+        with held(context) as stays:
+            with held(context) as leaves:
+                leaves.error = ZeroDivisionError("the end of its run")
+            (leaver,) = [thread for thread in threads if thread.ident == leaves.ident]
+            with pytest.raises(ZeroDivisionError):
+                leaver.end()
+            assert context.scheduler.alone is stays.runner
+    threads.remove(leaver)
+    threads[0].end()
+
+
 def test_one_thread_of_all_uses_the_common_queue(context):
     scheduler = context.scheduler
     with crew(context, 3):
@@ -98,10 +140,10 @@ def test_one_thread_of_all_uses_the_common_queue(context):
             queues = [stack.enter_context(held(context)).runner.queue for _ in range(3)]
         used = {id(queue) for queue in queues}
         assert len(used) == 3
-        assert used == {id(queue) for queue in (scheduler.queue, *scheduler.others)}
+        assert used == {id(queue) for queue in scheduler.queues}
     assert scheduler.others == ()
     assert context.run() == 0
-    assert scheduler._first is None
+    assert scheduler.runners == ()
 
 
 def test_what_waits_for_a_thread_that_is_busy_is_run_by_another(context):

@@ -85,8 +85,9 @@ MUTANTS = (
         (
             Edit(
                 "descriptor.py",
-                "descriptor = self.slot.descriptor",
+                "self.slot.calling = False",
                 """
+                self.slot.calling = False
                 descriptor = self.slot.descriptor
                 if self.cause is Cause.CANCEL:
                     descriptor.read.op.claim(self.cause)

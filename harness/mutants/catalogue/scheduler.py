@@ -95,7 +95,7 @@ MUTANTS = (
             Edit(
                 "scheduler.py",
                 """
-                if ident in self._inside:
+                if self.is_inside(ident):
                     raise ReactorError("this thread is already inside run() of this IoContext")
                 """,
                 "",
@@ -178,8 +178,21 @@ MUTANTS = (
         (
             Edit(
                 "scheduler.py",
-                "item = self._take((self.queue, *self.others))",
+                "item = self._take(self.queues)",
                 "item = self._take((self.queue,))",
+            ),
+        ),
+        (test("reactor/test_scheduler_queues.py"),),
+    ),
+    Mutant(
+        "who-came-first-counts-as-alone",
+        AREA,
+        "cancel.from-other-thread: this project's own, an operation that asks the task of another thread",
+        (
+            Edit(
+                "scheduler.py",
+                "self.alone = runners[0] if len(runners) == 1 else None",
+                "self.alone = runners[0] if runners else None",
             ),
         ),
         (test("reactor/test_scheduler_queues.py"),),

@@ -308,7 +308,7 @@ MUTANTS = (
             Edit(
                 "scheduler.py",
                 """
-                elif self.queue or any(self.others):
+                elif any(self.queues):
                     self.wake()  # what this thread was woken for is for another now
                 """,
                 "",
@@ -432,7 +432,7 @@ MUTANTS = (
                 if slot.edges != slot.seen:
                     if task.credit > 0:
                         return False
-                    descriptor.scheduler.deferrals += 1
+                    slot.scheduler.deferrals += 1
                     return self.defer(task)
                 """,
                 "",
@@ -745,22 +745,15 @@ MUTANTS = (
             Edit(
                 "descriptor.py",
                 """
-                op = slot.op
                 if op.state is not PARKED:
                     slot.edges += 1
-                if op.state is PARKED:
-                    slot.seen = 0
-                    op.state = _CLAIM
-                    push(op.task)
+                    if op.state is not PARKED:
+                        continue
                 """,
                 """
-                op = slot.op
-                if op.state is PARKED:
-                    slot.seen = 0
-                    op.state = _CLAIM
-                    push(op.task)
-                else:
+                if op.state is not PARKED:
                     slot.edges += 1
+                    continue
                 """,
             ),
         ),
