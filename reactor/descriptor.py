@@ -116,10 +116,10 @@ class IoOperation(Operation):
 
         Where nothing of all that is needed, `Task.step` parks it without this.
         """
-        slot = self.slot
-        descriptor = slot.descriptor
-        if descriptor.closed or self.late is not None:
+        slot = self.slot  # that of no descriptor, if it was closed on the way here
+        if slot.closed or self.late is not None:
             return False
+        descriptor = slot.descriptor
         if self.state is not IDLE:
             raise descriptor.busy(slot)
         if slot.edges != slot.seen:

@@ -594,8 +594,8 @@ MUTANTS = (
             ),
             Edit(
                 "descriptor.py",
-                "if descriptor.closed or self.late is not None:",
-                "if descriptor.closed:",
+                "if slot.closed or self.late is not None:",
+                "if slot.closed:",
             ),
             Edit(
                 "task.py",
