@@ -324,17 +324,17 @@ class Descriptor:
         Errors of close(2) are not reported: the number is gone all the same, and FreeBSD answers
         ECONNRESET when the peer has reset the connection (libuv 9051126b5).
         """
+        free = False
         with self.scheduler.mutex:
-            for slot in (self.read, self.write):
-                slot.seen = slot.edges
-            free = self._leave()
+            if not self.gone:
+                for slot in (self.read, self.write):
+                    slot.seen = slot.edges
+                free = self._leave()
         if free:
             self._close_number()
 
     def _leave(self) -> bool:
         """Tell whether the caller is to close the number, and nobody else. The mutex is held."""
-        if self.gone:
-            return False
         for slot in (self.read, self.write):
             if slot.calling and slot.op.state is IDLE:
                 return False

@@ -132,11 +132,11 @@ MUTANTS = (
             Edit(
                 "descriptor.py",
                 """
-                for slot in (self.read, self.write):
-                    slot.seen = slot.edges
-                free = self._leave()
+                    for slot in (self.read, self.write):
+                        slot.seen = slot.edges
+                    free = self._leave()
                 """,
-                "free = self._leave()",
+                "    free = self._leave()",
             ),
         ),
         (test("kernel/test_simulate.py::test_what_was_found_once_stays_away"),),
