@@ -81,6 +81,11 @@ def _explore(chosen: list[str], options: argparse.Namespace) -> Iterator[Report 
                     yield future.result()
                 if not done:
                     yield None
+        except BaseException:
+            # What the others are at is not wanted any more, and may take long.
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
 

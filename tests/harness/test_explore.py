@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import functools
 import json
+import multiprocessing
+import signal
 from collections import deque
 
 import pytest
@@ -11,6 +14,8 @@ from hypothesis import example, given, settings, strategies as st
 
 import reactor.scheduler
 from harness.cli import main
+from harness.cli.explore import _explore
+from harness.errors import HarnessError
 from harness.explore import explorer, programs, schedule
 from harness.explore.control import Active, Crew, Execution
 from harness.explore.ground import Ground
@@ -480,3 +485,24 @@ def test_a_state_is_the_same_whatever_was_touched_first_on_the_way():
     assert report.complete
     assert report.merged, "else nothing was compared"
     assert not report.violations
+
+
+def test_a_program_that_cannot_be_explored_does_not_wait_for_the_others(monkeypatch):
+    """The other one takes half a minute and more."""
+    ended = []
+    children = multiprocessing.active_children
+
+    def watched():
+        found = children()
+        ended.extend(found)
+        return found
+
+    monkeypatch.setattr(multiprocessing, "active_children", watched)
+    options = argparse.Namespace(jobs=2, limit=None, seconds=None, random=None)
+    chosen = ["there-is-none", "readiness-vs-park-edge-2-runners"]
+    with pytest.raises(HarnessError, match="there-is-none"):
+        list(_explore(chosen, options))
+    assert len(ended) == 2
+    for process in ended:
+        process.join()
+    assert -signal.SIGTERM in [process.exitcode for process in ended]
