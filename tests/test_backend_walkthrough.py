@@ -53,7 +53,7 @@ def copy(tmp_path):
     )
     insert(
         tmp_path / "reactor/system.py",
-        "_names: ClassVar[dict[str, tuple[Any, str]]] = {",
+        "_NAMES: Final[dict[str, tuple[Any, str]]] = {",
         made["reactor/system.py"],
     )
     return tmp_path
