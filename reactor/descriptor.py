@@ -352,7 +352,8 @@ class Descriptor:
             pass
 
 
-#: The slot of a descriptor that is gone: nothing is ever pending on it.
+#: The slot of every descriptor that is gone: nothing is ever pending on it, and nothing that is still done
+#: to it makes it another.
 _GONE: Final = Slot(None, None, READ)  # type: ignore[arg-type]  # nobody asks whose a closed one is
 _GONE.closed = True
 _GONE.seen = _GONE.edges

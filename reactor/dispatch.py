@@ -121,9 +121,8 @@ def perform(
             slot.calling = False
             if slot.closed:
                 slot.descriptor.let_go()
-        op.task = task = (
-            None  # see `Task.step`: the task may keep the error, and with it this frame
-        )
+        # The task may keep the error, and with it this frame: see `Task.step`.
+        op.task = task = None
         if isinstance(exc, _TELLING):
             exc.transferred = done  # type: ignore[union-attr]  # OSError takes attributes too
         if (

@@ -549,8 +549,9 @@ class Scheduler:
         self.mutex = self.system.lock()  # a thread that is not here may have held the other
         self._condition = self.system.condition(self.mutex)
         self.closing = self.foreign = True
+        for queue in self.queues:
+            queue.clear()
         ident = self.system.get_ident()
-        queues = self.queues
         self._let_in(tuple(runner for runner in self.runners if runner.ident == ident))
         signal = self.signal  # the same, which the `run` of this thread holds
         signal.leader = ABSENT  # so that nobody writes to the waker
@@ -558,8 +559,6 @@ class Scheduler:
         signal.asleep = False
         signal.runners = len(self.runners)
         signal.stopped = True
-        for queue in queues:
-            queue.clear()
         self.timers.clear()
         for task in self.tasks:
             task.interrupted = True

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import socket
-import struct
 from collections import Counter
 from contextlib import suppress
 from functools import partial
@@ -16,6 +15,7 @@ from functools import partial
 import pytest
 
 import reactor
+from harness.peer import linger_zero
 from reactor import (
     CancelScope,
     ClosedError,
@@ -56,7 +56,7 @@ async def accepted_and_reset():
         async with TaskGroup() as group:
             group.spawn(serve)
             with await reactor.connect_tcp(*listener.getsockname()) as sock:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                linger_zero(sock._sock)
 
 
 async def refused():
